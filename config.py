@@ -1,0 +1,192 @@
+"""Settings of one process, read once from the environment.
+
+Only the entry points (`wsgi`, the command, `migrations/env.py`) read this module; everything else
+is handed the values that it needs. No secret has a default: where one is missing the process
+refuses to start and says which variable to set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+SECRET_FILE_NAME: Final = "jwt_secret"
+MIN_SECRET_BYTES: Final = 32
+_N = TypeVar("_N", int, float)
+_ORIGIN: Final = re.compile(r"https?://[^/\s]+")
+
+
+class SettingsError(Exception):
+    """A variable of the environment is missing or cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one process of the service needs to know, units in the names."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 2
+    log_level: str = "INFO"
+
+    database_url: str | None = None
+    """None means the embedded Postgres in `data_dir`."""
+    database_direct_url: str | None = None
+    """Past the pooler, for migrations; the same as `database_url` where it is not set."""
+    pool_min: int = 2
+    pool_max: int = 10
+    pool_timeout_s: float = 5.0
+    transaction_pooler: bool = False
+
+    jwt_secret: str | None = field(default=None, repr=False)
+    jwt_issuer: str | None = None
+    jwks_url: str | None = None
+    supabase_url: str | None = None
+    supabase_key: str | None = field(default=None, repr=False)
+
+    cors_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    rate_limits: bool = True
+    rate_limit_anon_per_min: int = 600
+    rate_limit_user_per_min: int = 6000
+    ratelimit_storage_uri: str | None = field(default=None, repr=False)
+    max_body_bytes: int = 10 * 1024 * 1024
+    max_import_bytes: int = 200 * 1024 * 1024
+
+    chemistry_processes: int = 1
+    chemistry_time_limit_s: float = 10.0
+    chemistry_memory_limit_mib: int = 1024
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the service runs on the Postgres that it starts itself."""
+        return self.database_url is None
+
+    @property
+    def secret_file(self) -> Path:
+        """Where `serve` keeps the signing secret that it makes at first start."""
+        return self.data_dir / SECRET_FILE_NAME
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Return the settings that the environment describes.
+
+        Raises:
+            SettingsError: A value is no number, out of range, or a URL of the wrong kind.
+        """
+        env = os.environ if env is None else env
+        data_dir = Path(env.get("CRYOPROTECT_DATA_DIR") or ".cryoprotect").absolute()
+        supabase_url = _url(env, "SUPABASE_URL", "http", "https")
+        database_url = _url(env, "DATABASE_URL", "postgresql", "postgres")
+        return cls(
+            data_dir=data_dir,
+            host=env.get("HOST") or cls.host,
+            port=_number(env, "PORT", cls.port, 0, 65535),
+            workers=_number(env, "WEB_CONCURRENCY", max(2, os.cpu_count() or 2), 1, 256),
+            log_level=_choice(env, "LOG_LEVEL", cls.log_level, "DEBUG", "INFO", "WARNING", "ERROR"),
+            database_url=database_url,
+            database_direct_url=_url(env, "DATABASE_DIRECT_URL", "postgresql", "postgres"),
+            pool_min=_number(env, "POOL_MIN", cls.pool_min, 0, 1000),
+            pool_max=_number(env, "POOL_MAX", cls.pool_max, 1, 1000),
+            pool_timeout_s=_number(env, "POOL_TIMEOUT_S", cls.pool_timeout_s, 0.01, 300.0),
+            transaction_pooler=_switch(env, "TRANSACTION_POOLER", default=urlsplit(database_url or "").port == 6543),
+            jwt_secret=_secret(env, data_dir),
+            jwt_issuer=f"{supabase_url.rstrip('/')}/auth/v1" if supabase_url else None,
+            jwks_url=f"{supabase_url.rstrip('/')}/auth/v1/.well-known/jwks.json" if supabase_url else None,
+            supabase_url=supabase_url,
+            supabase_key=env.get("SUPABASE_KEY") or None,
+            cors_origins=_origins(env),
+            trusted_proxies=_number(env, "TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
+            rate_limits=_switch(env, "RATE_LIMITS", default=True),
+            rate_limit_anon_per_min=_number(env, "RATE_LIMIT_ANON_PER_MIN", cls.rate_limit_anon_per_min, 1, 10**9),
+            rate_limit_user_per_min=_number(env, "RATE_LIMIT_USER_PER_MIN", cls.rate_limit_user_per_min, 1, 10**9),
+            ratelimit_storage_uri=env.get("RATELIMIT_STORAGE_URI") or None,
+            max_body_bytes=_number(env, "MAX_BODY_BYTES", cls.max_body_bytes, 1024, 10**10),
+            max_import_bytes=_number(env, "MAX_IMPORT_BYTES", cls.max_import_bytes, 1024, 10**11),
+            chemistry_processes=_number(env, "CHEMISTRY_PROCESSES", cls.chemistry_processes, 1, 64),
+            chemistry_time_limit_s=_number(env, "CHEMISTRY_TIME_LIMIT_S", cls.chemistry_time_limit_s, 0.1, 600.0),
+            chemistry_memory_limit_mib=_number(
+                env, "CHEMISTRY_MEMORY_LIMIT_MIB", cls.chemistry_memory_limit_mib, 256, 65536
+            ),
+        )
+
+    def require_token_keys(self) -> None:
+        """Refuse to go on where no key could verify a token.
+
+        Raises:
+            SettingsError: Neither a signing secret nor a JWKS address is known.
+        """
+        if self.jwt_secret is None and self.jwks_url is None:
+            msg = (
+                "no key to verify tokens with: set SUPABASE_URL (keys from its JWKS) or SUPABASE_JWT_SECRET, "
+                "or start with `cryoprotect serve`, which makes a secret of its own in the data folder"
+            )
+            raise SettingsError(msg)
+
+
+def _number(env: Mapping[str, str], name: str, default: _N, low: float, high: float) -> _N:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = type(default)(text)
+    except ValueError:
+        value = None
+    if value is None or not low <= value <= high:
+        msg = f"{name} must be a number from {low} to {high}, not {text!r}"
+        raise SettingsError(msg)
+    return value
+
+
+def _switch(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = (env.get(name) or "").lower()
+    if not text:
+        return default
+    if text not in {"on", "off", "true", "false", "1", "0"}:
+        msg = f"{name} must be on or off, not {text!r}"
+        raise SettingsError(msg)
+    return text in {"on", "true", "1"}
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, *allowed: str) -> str:
+    text = (env.get(name) or default).upper()
+    if text not in allowed:
+        msg = f"{name} must be one of {', '.join(allowed)}, not {text!r}"
+        raise SettingsError(msg)
+    return text
+
+
+def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if urlsplit(text).scheme not in schemes:
+        msg = f"{name} must start with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        raise SettingsError(msg)
+    return text
+
+
+def _origins(env: Mapping[str, str]) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in (env.get("CORS_ORIGINS") or "").split(",") if part.strip())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            msg = f"CORS_ORIGINS takes origins such as https://lab.example, not {origin!r}"
+            raise SettingsError(msg)
+    return origins
+
+
+def _secret(env: Mapping[str, str], data_dir: Path) -> str | None:
+    text = env.get("SUPABASE_JWT_SECRET")
+    if not text:
+        file = data_dir / SECRET_FILE_NAME
+        text = file.read_text(encoding="ascii").strip() if file.is_file() else None
+    if text is not None and len(text.encode()) < MIN_SECRET_BYTES:
+        msg = f"SUPABASE_JWT_SECRET must have at least {MIN_SECRET_BYTES} bytes"
+        raise SettingsError(msg)
+    return text
