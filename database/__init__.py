@@ -1,1 +1,1 @@
-
+"""Postgres and nothing else: connections, transactions, statements."""

@@ -1,0 +1,177 @@
+"""Brings a database to a revision, one process at a time, and sets up the service's logins.
+
+Several processes may start at once on a new database: an advisory lock lets one of them migrate while
+the others wait and then find nothing to do. What the migrating role may not do itself is said as the
+exact statements that an administrator has to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from psycopg import sql
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from database.errors import DatabaseRefusal
+from database.urls import REQUEST_LOGIN, SERVICE_LOGIN, DatabaseUrls, login_password, public_url
+
+MIGRATIONS: Final = Path(__file__).resolve().parent.parent / "migrations"
+OLDEST_SERVER: Final = 15
+LOCK_KEY: Final = 0x6372796F  # "cryo"
+
+CHECK_ROLE_SQL: Final = """
+SELECT rolsuper OR rolbypassrls, rolsuper OR rolcreaterole, rolname
+FROM pg_roles
+WHERE rolname = current_user
+"""
+MISSING_ROLES_SQL: Final = """
+SELECT name
+FROM unnest(ARRAY['anon', 'authenticated', 'service_role', 'cryoprotect_request', 'cryoprotect_service']) AS name
+WHERE to_regrole(name) IS NULL
+"""
+LOCK_SQL: Final = "SELECT pg_advisory_lock(%(key)s)"
+UNLOCK_SQL: Final = "SELECT pg_advisory_unlock(%(key)s)"
+
+
+def head() -> str:
+    """Return the revision that the code needs."""
+    return (MIGRATIONS / "head.txt").read_text(encoding="ascii").strip()
+
+
+def check_server(admin_url: str) -> int:
+    """Return the server's major version.
+
+    Raises:
+        DatabaseRefusal: It cannot be reached, or is too old.
+    """
+    try:
+        with psycopg.connect(admin_url, connect_timeout=10) as connection:
+            version = connection.info.server_version // 10000
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        msg = f"the database {public_url(admin_url)} cannot be reached: {reason}"
+        raise DatabaseRefusal(msg) from error
+    if version < OLDEST_SERVER:
+        msg = f"the database is PostgreSQL {version}; CryoProtect needs {OLDEST_SERVER} or newer"
+        raise DatabaseRefusal(msg)
+    return version
+
+
+def upgrade(
+    urls: DatabaseUrls, *, secret: str, revision: str = "head", log: Callable[[str], None] = lambda _: None
+) -> None:
+    """Bring the database to a revision and set the passwords of the service's logins.
+
+    Raises:
+        DatabaseRefusal: The database is too old, or its role may not do what is needed.
+    """
+    check_server(urls.admin)
+    with _locked(urls.admin) as connection:
+        _check_role(connection)
+        before = _current(connection)
+        _run(connection, lambda config: command.upgrade(config, revision))
+        after = _current(connection)
+        log("the database is at head" if before == after else f"migrated from {before or 'nothing'} to {after}")
+        _set_passwords(connection, secret)
+        connection.commit()
+
+
+def downgrade(urls: DatabaseUrls, revision: str) -> None:
+    """Take migrations back down to a revision; `base` takes all back.
+
+    Raises:
+        DatabaseRefusal: There is no such revision.
+    """
+    with _locked(urls.admin) as connection:
+        _run(connection, lambda config: command.downgrade(config, revision))
+
+
+def current(urls: DatabaseUrls) -> str | None:
+    """Return the revision that the database is at; None for an empty one."""
+    engine = create_engine(_sqlalchemy_url(urls.admin), poolclass=NullPool)
+    with engine.connect() as connection:
+        return _current(connection)
+
+
+def history() -> list[tuple[str, str]]:
+    """Return revisions and what they do, oldest first."""
+    script = ScriptDirectory.from_config(_config(None))
+    return [(revision.revision, revision.doc) for revision in script.walk_revisions()][::-1]
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _locked(admin_url: str) -> Iterator[Connection]:
+    engine = create_engine(_sqlalchemy_url(admin_url), poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(LOCK_SQL, {"key": LOCK_KEY})
+        connection.commit()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql(UNLOCK_SQL, {"key": LOCK_KEY})
+            connection.commit()
+
+
+def _run(connection: Connection, step: Callable[[Config], None]) -> None:
+    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS private")
+    connection.commit()
+    try:
+        step(_config(connection))
+    except DBAPIError as error:
+        msg = f"a migration was refused by the database: {error.orig}"
+        raise DatabaseRefusal(msg) from error
+    connection.commit()
+
+
+def _current(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table_schema": "private"})
+    revision = context.get_current_revision()
+    connection.rollback()
+    return revision
+
+
+def _check_role(connection: Connection) -> None:
+    bypasses, creates, name = connection.exec_driver_sql(CHECK_ROLE_SQL).one()
+    missing = [row[0] for row in connection.exec_driver_sql(MISSING_ROLES_SQL)]
+    connection.rollback()
+    needed = [] if bypasses else [f'ALTER ROLE "{name}" BYPASSRLS;']
+    if missing and not creates:
+        needed += [f"CREATE ROLE {role} {'LOGIN' if 'cryo' in role else 'NOLOGIN'} NOINHERIT;" for role in missing]
+        needed += [f"GRANT anon, authenticated TO {REQUEST_LOGIN};", f"GRANT service_role TO {SERVICE_LOGIN};"]
+    if needed:
+        msg = f"the role {name} may not set the database up; an administrator has to run:\n" + "\n".join(needed)
+        raise DatabaseRefusal(msg)
+
+
+def _set_passwords(connection: Connection, secret: str) -> None:
+    driver = connection.connection.driver_connection
+    for login in (REQUEST_LOGIN, SERVICE_LOGIN):
+        # Sent as a SCRAM verifier: the password itself would stand in the server's log.
+        verifier = driver.pgconn.encrypt_password(  # type: ignore[union-attr]
+            login_password(login, secret).encode(), login.encode(), b"scram-sha-256"
+        ).decode()
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(verifier))
+        connection.exec_driver_sql(statement.as_string(None))
+
+
+def _sqlalchemy_url(url: str) -> str:
+    return "postgresql+psycopg://" + url.partition("://")[2]

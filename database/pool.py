@@ -1,0 +1,138 @@
+"""The pooled connection wrapper: bounded waiting, and recovery when every backend has died.
+
+No check on checkout: with all backends gone, a pool that checks makes its callers wait for each dead
+connection in turn. The first statement of a transaction is the probe; when it finds its connection
+dead, the pool is drained once and the transaction starts again on a fresh connection. Nothing has run
+by then, so nothing can run twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from psycopg.types.json import set_json_loads
+from psycopg_pool import ConnectionPool
+
+from database.errors import is_connection_loss
+
+_R = TypeVar("_R")
+_PREPARE_AFTER = 3
+_MAX_WAITING_PER_CONNECTION = 50
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds that one request spent waiting for a connection and inside the database."""
+
+    pool_s: float = 0.0
+    database_s: float = 0.0
+
+
+class Pool:
+    """Connections of one login role."""
+
+    def __init__(
+        self, url: str, *, name: str, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
+    ) -> None:
+        self._pool = ConnectionPool(
+            url,
+            name=name,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout_s,
+            max_waiting=max_size * _MAX_WAITING_PER_CONNECTION,
+            open=False,
+            configure=_configure,
+            kwargs={
+                "autocommit": True,
+                "connect_timeout": 5,
+                "application_name": name,
+                # A transaction pooler gives every transaction another backend: nothing can stay prepared.
+                "prepare_threshold": None if transaction_pooler else _PREPARE_AFTER,
+            },
+        )
+
+    def open(self) -> None:
+        """Start filling the pool in the background; call after fork, once per process."""
+        self._pool.open()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    @contextmanager
+    def transaction(
+        self, begin: Callable[[psycopg.Connection], None], timing: Timing
+    ) -> Iterator[psycopg.Connection]:
+        """Give a connection on which `begin` has succeeded; roll back whatever is left open.
+
+        Raises:
+            psycopg.OperationalError: No connection could be had, or it was lost.
+        """
+        connection = self._first(begin, timing)
+        started = time.perf_counter()
+        try:
+            yield connection
+        finally:
+            timing.database_s += time.perf_counter() - started
+            self._give_back(connection)
+
+    def run(self, work: Callable[[psycopg.Connection], _R], timing: Timing) -> _R:
+        """Return what `work` answers; it is called again once when its connection turns out to be dead.
+
+        `work` must be safe to repeat: a read.
+        """
+        try:
+            return self._attempt(work, timing)
+        except psycopg.OperationalError as error:
+            if not is_connection_loss(error):
+                raise
+            self._pool.drain()
+            return self._attempt(work, timing)
+
+    def _attempt(self, work: Callable[[psycopg.Connection], _R], timing: Timing) -> _R:
+        connection = self._take(timing)
+        started = time.perf_counter()
+        try:
+            return work(connection)
+        finally:
+            timing.database_s += time.perf_counter() - started
+            self._give_back(connection)
+
+    def _first(self, begin: Callable[[psycopg.Connection], None], timing: Timing) -> psycopg.Connection:
+        try:
+            return self._begun(begin, timing)
+        except psycopg.OperationalError as error:
+            if not is_connection_loss(error):
+                raise
+            self._pool.drain()
+            return self._begun(begin, timing)
+
+    def _begun(self, begin: Callable[[psycopg.Connection], None], timing: Timing) -> psycopg.Connection:
+        connection = self._take(timing)
+        try:
+            begin(connection)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        return connection
+
+    def _take(self, timing: Timing) -> psycopg.Connection:
+        started = time.perf_counter()
+        try:
+            return self._pool.getconn()
+        finally:
+            timing.pool_s += time.perf_counter() - started
+
+    def _give_back(self, connection: psycopg.Connection) -> None:
+        # putconn itself rolls back an open transaction and discards a broken connection.
+        self._pool.putconn(connection)
+
+
+def _configure(connection: psycopg.Connection) -> None:
+    set_json_loads(bytes, connection)

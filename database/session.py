@@ -1,0 +1,163 @@
+"""One caller at the database: role and claims are set for each transaction, with bound values.
+
+PostgREST's model: the pool logs in as a role that may do nothing but become `anon` or `authenticated`,
+and every transaction says which. The settings are local to it, so the next request that gets the same
+connection finds no trace of this one; without them the login role sees nothing at all.
+
+A read needs no BEGIN and COMMIT of its own: what is sent between two syncs of the extended protocol is
+one transaction. Preamble and query travel together and the answer comes back in one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+import psycopg
+from psycopg.sql import Composed
+
+from app.services.tokens import Caller
+from database.errors import translate
+from database.pool import Pool, Timing
+from database.urls import DatabaseUrls
+
+READ_PREAMBLE_SQL: Final = """
+SELECT set_config('role', %(role)s, true),
+       set_config('request.jwt.claims', %(claims)s, true),
+       set_config('transaction_read_only', 'on', true)
+"""
+WRITE_PREAMBLE_SQL: Final = """
+SELECT set_config('role', %(role)s, true),
+       set_config('request.jwt.claims', %(claims)s, true)
+"""
+ENSURE_PROFILE_SQL: Final = "SELECT private.ensure_profile()"
+CHECK_DEFERRED_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+
+Row = tuple[Any, ...]
+Statement = str | Composed
+Parameters = Mapping[str, object]
+
+
+class Session(Protocol):
+    """What a repository needs: rows for a statement, seen with the caller's eyes."""
+
+    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+        """Return the statement's rows."""
+        ...
+
+
+class ReadSession:
+    """Reads of one caller; each call is a READ ONLY transaction of its own, in one round trip."""
+
+    def __init__(self, pool: Pool, caller: Caller, timing: Timing) -> None:
+        self._pool = pool
+        self._caller = caller
+        self._timing = timing
+
+    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+        """Return the statement's rows."""
+        return self.rows_of_each([(statement, parameters)])[0]
+
+    def rows_of_each(self, statements: Sequence[tuple[Statement, Parameters]]) -> list[list[Row]]:
+        """Return the rows of several statements, all seen by one transaction in one round trip."""
+        try:
+            return self._pool.run(lambda connection: self._send(connection, statements), self._timing)
+        except Exception as error:
+            raise translate(error) or error from error
+
+    def _send(
+        self, connection: psycopg.Connection, statements: Sequence[tuple[Statement, Parameters]]
+    ) -> list[list[Row]]:
+        with connection.pipeline():
+            connection.execute(READ_PREAMBLE_SQL, _identity(self._caller))
+            cursors = [connection.execute(statement, parameters) for statement, parameters in statements]  # type: ignore[arg-type]
+        return [cursor.fetchall() for cursor in cursors]
+
+
+class WriteSession:
+    """One read-write transaction of one caller."""
+
+    def __init__(self, connection: psycopg.Connection, caller: Caller) -> None:
+        self._connection = connection
+        self.caller = caller
+
+    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+        """Return the statement's rows; none for a statement that returns nothing."""
+        cursor = self._connection.execute(statement, parameters)  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description else []
+
+    def check_deferred(self) -> None:
+        """Check now what would be checked at commit."""
+        self._connection.execute(CHECK_DEFERRED_SQL)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo only what happens inside the block when it fails."""
+        with self._connection.transaction():
+            yield
+
+
+class Database:
+    """The database as the service uses it: a pool per login role, a session per caller."""
+
+    def __init__(
+        self, urls: DatabaseUrls, *, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
+    ) -> None:
+        sizes = {"min_size": min_size, "max_size": max_size}
+        common: dict[str, Any] = {"timeout_s": timeout_s, "transaction_pooler": transaction_pooler}
+        self._request = Pool(urls.request, name="cryoprotect request", **sizes, **common)
+        self._service = Pool(urls.service, name="cryoprotect service", min_size=0, max_size=max_size, **common)
+
+    def open(self) -> None:
+        """Open the pools of this process."""
+        self._request.open()
+        self._service.open()
+
+    def close(self) -> None:
+        """Close the pools of this process."""
+        self._request.close()
+        self._service.close()
+
+    def reading(self, caller: Caller, timing: Timing | None = None) -> ReadSession:
+        """Return a session that reads with the caller's eyes."""
+        return ReadSession(self._pool(caller), caller, timing or Timing())
+
+    @contextmanager
+    def transaction(
+        self, caller: Caller, timing: Timing | None = None, *, rollback: bool = False
+    ) -> Iterator[WriteSession]:
+        """Give a session whose changes are committed when the block ends well.
+
+        With `rollback` everything is checked, deferred constraints too, and nothing is kept.
+
+        Raises:
+            CryoProtectError: What the database refused, in the service's own terms.
+        """
+        try:
+            with self._pool(caller).transaction(lambda c: _begin(c, caller), timing or Timing()) as connection:
+                session = WriteSession(connection, caller)
+                yield session
+                if rollback:
+                    session.check_deferred()
+                    connection.rollback()
+                else:
+                    connection.commit()
+        except psycopg.Error as error:
+            raise translate(error) or error from error
+
+    def _pool(self, caller: Caller) -> Pool:
+        return self._service if caller.role == "service_role" else self._request
+
+
+def _identity(caller: Caller) -> dict[str, object]:
+    return {"role": caller.role, "claims": caller.claims_json}
+
+
+def _begin(connection: psycopg.Connection, caller: Caller) -> None:
+    with connection.pipeline():
+        connection.execute("BEGIN")
+        connection.execute(WRITE_PREAMBLE_SQL, _identity(caller))
+        if caller.role == "authenticated":
+            # Rows refer to their creator's profile, which is made with the first of them.
+            connection.execute(ENSURE_PROFILE_SQL)
