@@ -19,7 +19,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
 from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from database.errors import DatabaseRefusal
@@ -136,8 +135,8 @@ def _run(connection: Connection, step: Callable[[Config], None]) -> None:
     connection.commit()
     try:
         step(_config(connection))
-    except DBAPIError as error:
-        msg = f"a migration was refused by the database: {error.orig}"
+    except psycopg.Error as error:
+        msg = f"a migration was refused by the database: {error}"
         raise DatabaseRefusal(msg) from error
     connection.commit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alembic import op
+from migrations.run import run
 
 revision = "${up_revision}"
 down_revision = ${repr(down_revision)}
@@ -18,9 +18,9 @@ DOWNGRADE_SQL: Final = """
 
 def upgrade() -> None:
     """Apply the migration."""
-    op.get_bind().exec_driver_sql(UPGRADE_SQL)
+    run(UPGRADE_SQL)
 
 
 def downgrade() -> None:
     """Take the migration back."""
-    op.get_bind().exec_driver_sql(DOWNGRADE_SQL)
+    run(DOWNGRADE_SQL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alembic import op
+from migrations.run import run
 
 revision = "0001_platform"
 down_revision = None
@@ -115,9 +115,9 @@ DROP FUNCTION private.uuid_v7();
 
 def upgrade() -> None:
     """Apply the migration."""
-    op.get_bind().exec_driver_sql(UPGRADE_SQL)
+    run(UPGRADE_SQL)
 
 
 def downgrade() -> None:
     """Take the migration back."""
-    op.get_bind().exec_driver_sql(DOWNGRADE_SQL)
+    run(DOWNGRADE_SQL)

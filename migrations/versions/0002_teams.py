@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alembic import op
+from migrations.run import run
 
 revision = "0002_teams"
 down_revision = "0001_platform"
@@ -199,9 +199,9 @@ DROP FUNCTION private.ensure_profile();
 
 def upgrade() -> None:
     """Apply the migration."""
-    op.get_bind().exec_driver_sql(UPGRADE_SQL)
+    run(UPGRADE_SQL)
 
 
 def downgrade() -> None:
     """Take the migration back."""
-    op.get_bind().exec_driver_sql(DOWNGRADE_SQL)
+    run(DOWNGRADE_SQL)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alembic import op
+from migrations.run import run
 
 revision = "0004_molecules"
 down_revision = "0003_provenance"
@@ -226,9 +226,9 @@ DROP FUNCTION private.set_acl();
 
 def upgrade() -> None:
     """Apply the migration."""
-    op.get_bind().exec_driver_sql(UPGRADE_SQL)
+    run(UPGRADE_SQL)
 
 
 def downgrade() -> None:
     """Take the migration back."""
-    op.get_bind().exec_driver_sql(DOWNGRADE_SQL)
+    run(DOWNGRADE_SQL)
