@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg.sql import Composed
 
-from app.services.tokens import Caller
+from app.domain.callers import Caller
 from database.errors import translate
 from database.pool import Pool, Timing
 from database.urls import DatabaseUrls

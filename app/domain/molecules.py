@@ -75,8 +75,8 @@ class NewMolecule:
     project_id: UUID | None = None
     identifiers: tuple[Identifier, ...] = ()
     properties: tuple[PropertyValue, ...] = ()
-    data_source: str | None = None
-    """Name of the row in `data_sources`; None for what a person typed."""
+    data_source_id: UUID | None = None
+    """None for what a person typed."""
     source_record: str | None = None
     """The record's own id in that source."""
     import_run_id: UUID | None = None

@@ -135,12 +135,12 @@ GRANT SELECT (
     created_at, updated_at
 ) ON public.molecules TO anon, authenticated;
 GRANT INSERT (
-    id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, descriptors, fingerprint,
-    is_public, project_id, created_by, data_source_id, source_record
+    id, name, kind, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, descriptors,
+    fingerprint, is_public, project_id, created_by, data_source_id, source_record, import_run_id
 ) ON public.molecules TO authenticated;
 GRANT UPDATE (name, is_public, project_id, updated_at), DELETE ON public.molecules TO authenticated;
 GRANT SELECT ON public.molecule_identifiers TO anon, authenticated;
-GRANT INSERT (molecule_id, source, kind, external_id), UPDATE (source, kind, external_id), DELETE
+GRANT INSERT (molecule_id, source, kind, external_id, verified, import_run_id), DELETE
 ON public.molecule_identifiers TO authenticated;
 
 CREATE POLICY molecules_select_anon ON public.molecules FOR SELECT TO anon USING (is_public);
@@ -151,6 +151,7 @@ USING (is_public OR acl && (SELECT private.my_keys()));
 CREATE POLICY molecules_insert_authenticated ON public.molecules FOR INSERT TO authenticated
 WITH CHECK (
     kind = 'molecule'
+    AND data_source_id IS NULL
     AND import_run_id IS NULL
     AND created_by = (SELECT auth.uid())
     AND (
@@ -181,24 +182,7 @@ USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
 CREATE POLICY molecule_identifiers_select_authenticated ON public.molecule_identifiers FOR SELECT TO authenticated
 USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
 CREATE POLICY molecule_identifiers_insert_authenticated ON public.molecule_identifiers FOR INSERT TO authenticated
-WITH CHECK (EXISTS (
-    SELECT FROM public.molecules AS m
-    WHERE m.id = molecule_id AND (
-        m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[]) AND NOT m.is_public
-    )
-));
-CREATE POLICY molecule_identifiers_update_authenticated ON public.molecule_identifiers FOR UPDATE TO authenticated
-USING (EXISTS (
-    SELECT FROM public.molecules AS m
-    WHERE m.id = molecule_id AND (
-        m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[]) AND NOT m.is_public
-    )
-))
-WITH CHECK (EXISTS (
+WITH CHECK (import_run_id IS NULL AND EXISTS (
     SELECT FROM public.molecules AS m
     WHERE m.id = molecule_id AND (
         m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public

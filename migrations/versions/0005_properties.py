@@ -75,7 +75,7 @@ GRANT SELECT ON public.property_types TO anon, authenticated;
 GRANT SELECT ON public.molecular_properties TO anon, authenticated;
 GRANT INSERT (
     molecule_id, property_type, numeric_value, text_value, boolean_value, unit, standard_uncertainty, method, reference,
-    verified
+    verified, import_run_id
 ), DELETE ON public.molecular_properties TO authenticated;
 CREATE POLICY property_types_select_anon ON public.property_types FOR SELECT TO anon USING (true);
 CREATE POLICY property_types_select_authenticated ON public.property_types FOR SELECT TO authenticated USING (true);
@@ -85,24 +85,7 @@ USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
 CREATE POLICY molecular_properties_select_authenticated ON public.molecular_properties FOR SELECT TO authenticated
 USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
 CREATE POLICY molecular_properties_insert_authenticated ON public.molecular_properties FOR INSERT TO authenticated
-WITH CHECK (EXISTS (
-    SELECT FROM public.molecules AS m
-    WHERE m.id = molecule_id AND (
-        m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[]) AND NOT m.is_public
-    )
-));
-CREATE POLICY molecular_properties_update_authenticated ON public.molecular_properties FOR UPDATE TO authenticated
-USING (EXISTS (
-    SELECT FROM public.molecules AS m
-    WHERE m.id = molecule_id AND (
-        m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        OR m.project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[]) AND NOT m.is_public
-    )
-))
-WITH CHECK (EXISTS (
+WITH CHECK (import_run_id IS NULL AND EXISTS (
     SELECT FROM public.molecules AS m
     WHERE m.id = molecule_id AND (
         m.created_by = (SELECT auth.uid()) AND m.project_id IS NULL AND NOT m.is_public

@@ -1,0 +1,404 @@
+"""Lists and single records as SQL: declared once per resource, composed here and nowhere else.
+
+A `Listing` names the columns that a resource shows, filters and sorts by. From that declaration come the
+checks of a request's parameters, the statement, the OpenAPI parameters and the docs. Postgres builds
+the JSON of each record, so a page costs one statement whatever its size.
+
+Paging is by key: a cursor holds the sort values of the last record, and the next page starts after
+them. Records whose leading sort value is null come last, as a branch of their own, so that each branch
+is one plain index scan in either direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from functools import lru_cache
+from typing import Final, LiteralString
+
+from psycopg import sql
+
+TIMESTAMP_FORMAT: Final = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
+
+
+class Kind(StrEnum):
+    """What a field holds, named as the Postgres type that its filter values are cast to."""
+
+    TEXT = "text"
+    UUID = "uuid"
+    FLOAT = "float8"
+    INTEGER = "int8"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamptz"
+    JSON = "jsonb"
+
+
+class Detail(IntEnum):
+    """How much of a record is shown; each level holds the one before."""
+
+    MINIMAL = 1
+    STANDARD = 2
+    FULL = 3
+
+
+_ORDERED: Final = ("exact", "in", "gt", "gte", "lt", "lte", "range", "isnull")
+_TEXTUAL: Final = ("iexact", "contains", "icontains", "startswith", "istartswith")
+OPERATORS: Final[Mapping[Kind, tuple[str, ...]]] = {
+    Kind.TEXT: (*_ORDERED, *_TEXTUAL),
+    Kind.UUID: ("exact", "in", "isnull"),
+    Kind.FLOAT: _ORDERED,
+    Kind.INTEGER: _ORDERED,
+    Kind.BOOLEAN: ("exact", "isnull"),
+    Kind.TIMESTAMP: _ORDERED,
+    Kind.JSON: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a resource: what clients call it and the SQL behind it."""
+
+    name: str
+    kind: Kind
+    column: LiteralString
+    detail: Detail = Detail.STANDARD
+    sortable: bool = False
+    nullable: bool = False
+    filterable: bool = True
+    description: str = ""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Filter operators that the field takes."""
+        return OPERATORS[self.kind] if self.filterable else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Records that hang on a resource, shown inside it: a subquery that gives one JSON value."""
+
+    name: str
+    subquery: LiteralString
+    detail: Detail = Detail.FULL
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort column and its direction."""
+
+    name: str
+    descending: bool = False
+
+    def __str__(self) -> str:
+        """Return the form that `order_by` takes."""
+        return f"-{self.name}" if self.descending else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition; `value` is typed already, a tuple for `in` and `range`."""
+
+    name: str
+    operator: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which parts of a record are shown."""
+
+    detail: Detail = Detail.STANDARD
+    include: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """A list as a client asked for it, checked against the listing."""
+
+    shape: Shape = Shape()
+    filters: tuple[Filter, ...] = ()
+    order: tuple[Sort, ...] = ()
+    limit: int = 50
+    after: tuple[str | None, ...] | None = None
+    """Sort values of the last record of the page before, as Postgres wrote them."""
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that can be asked of one resource's records."""
+
+    name: str
+    source: LiteralString
+    fields: tuple[Field, ...]
+    related: tuple[Related, ...] = ()
+    default_order: tuple[Sort, ...] = (Sort("created_at", descending=True),)
+    search: LiteralString | None = None
+    """Condition for `q`, with the placeholder `%(q)s`."""
+    by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the fields by name."""
+        object.__setattr__(self, "by_name", {item.name: item for item in self.fields})
+
+    @property
+    def sortable(self) -> tuple[str, ...]:
+        """Names that `order_by` takes."""
+        return tuple(item.name for item in self.fields if item.sortable)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names that `only` takes."""
+        return tuple(item.name for item in self.fields) + tuple(item.name for item in self.related)
+
+    def complete_order(self, order: tuple[Sort, ...]) -> tuple[Sort, ...]:
+        """Return the order with the key behind it, in the same direction so that one index serves both."""
+        order = order or self.default_order
+        if any(sort.name == "id" for sort in order):
+            return order
+        return (*order, Sort("id", descending=order[-1].descending))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A statement and the values it is run with."""
+
+    statement: sql.Composed
+    parameters: dict[str, object]
+
+
+@lru_cache(maxsize=512)
+def compose_one(listing: Listing, shape: Shape) -> sql.Composed:
+    """Return the statement that gives (json, version) of the record with `%(id)s`."""
+    return sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s").format(
+        document=_document(listing, shape),
+        version=_column(listing, "version"),
+        source=sql.SQL(listing.source),
+        id=_column(listing, "id"),
+    )
+
+
+def compose_page(listing: Listing, request: ListRequest) -> Plan:
+    """Return the statement for one page: rows of (json, sort value, ...), one more than asked for."""
+    parameters = _parameters(request)
+    statement = _page_statement(
+        listing,
+        request.shape,
+        tuple((item.name, item.operator) for item in request.filters),
+        listing.complete_order(request.order),
+        None if request.after is None else tuple(value is None for value in request.after),
+        has_query=request.query is not None,
+    )
+    return Plan(statement, parameters | {"limit": request.limit + 1})
+
+
+def compose_count(listing: Listing, request: ListRequest) -> Plan:
+    """Return the statement that counts the records which the filters let through."""
+    keys = tuple((item.name, item.operator) for item in request.filters)
+    statement = sql.SQL("SELECT count(*) FROM {source}{where}").format(
+        source=sql.SQL(listing.source), where=_where(_conditions(listing, keys, has_query=request.query is not None))
+    )
+    return Plan(statement, _parameters(request))
+
+
+def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
+    """Return the statement whose plan (JSON) tells about how many records the caller may see."""
+    keys = tuple((item.name, item.operator) for item in request.filters)
+    statement = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {source}{where}").format(
+        source=sql.SQL(listing.source), where=_where(_conditions(listing, keys, has_query=request.query is not None))
+    )
+    return Plan(statement, _parameters(request))
+
+
+def _parameters(request: ListRequest) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for index, item in enumerate(request.filters):
+        if item.operator == "range":
+            values[f"f{index}_low"], values[f"f{index}_high"] = item.value  # type: ignore[misc]
+        else:
+            values[f"f{index}"] = _pattern(item) if item.operator in _TEXTUAL else item.value
+    for index, value in enumerate(request.after or ()):
+        values[f"k{index}"] = value
+    if request.query is not None:
+        values["q"] = request.query
+    return values
+
+
+def _pattern(item: Filter) -> str:
+    text = str(item.value)
+    if item.operator == "iexact":
+        return text
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if item.operator.endswith("contains") else f"{escaped}%"
+
+
+@lru_cache(maxsize=1024)
+def _page_statement(
+    listing: Listing,
+    shape: Shape,
+    filters: tuple[tuple[str, str], ...],
+    order: tuple[Sort, ...],
+    after: tuple[bool, ...] | None,
+    *,
+    has_query: bool,
+) -> sql.Composed:
+    conditions = _conditions(listing, filters, has_query=has_query)
+    leading = listing.by_name[order[0].name]
+    branches: list[tuple[sql.Composable, ...]]
+    if not leading.nullable:
+        branches = [tuple(_after(listing, order, after))]
+    else:
+        not_null = sql.SQL("{} IS NOT NULL").format(sql.SQL(leading.column))
+        null = sql.SQL("{} IS NULL").format(sql.SQL(leading.column))
+        branches = [(null, *_after_null(listing, order, after))]
+        if after is None or not after[0]:
+            branches.insert(0, (not_null, *_after(listing, order, after)))
+    selects = [_select(listing, shape, [*conditions, *branch], order) for branch in branches]
+    if len(selects) == 1:
+        return selects[0]
+    # Each branch is in order and the first is read whole before the second, so the union needs no sort and
+    # no more rows of the second branch are read than are missing.
+    return sql.SQL("({}) UNION ALL ({}) LIMIT %(limit)s").format(*selects)
+
+
+def _select(
+    listing: Listing, shape: Shape, conditions: Sequence[sql.Composable], order: tuple[Sort, ...]
+) -> sql.Composed:
+    keys = [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
+    return sql.SQL("SELECT {columns} FROM {source}{where} ORDER BY {order} LIMIT %(limit)s").format(
+        columns=sql.SQL(", ").join([_document(listing, shape), *keys]),
+        source=sql.SQL(listing.source),
+        where=_where(conditions),
+        order=sql.SQL(", ").join(_sort(listing, sort, leading=index == 0) for index, sort in enumerate(order)),
+    )
+
+
+def _sort(listing: Listing, sort: Sort, *, leading: bool) -> sql.Composed:
+    # The leading column is never null inside a branch, so its nulls need no place and its index serves.
+    place = "" if leading or not listing.by_name[sort.name].nullable else " NULLS LAST"
+    return sql.SQL("{}{}{}").format(
+        _column(listing, sort.name), sql.SQL(" DESC" if sort.descending else ""), sql.SQL(place)
+    )
+
+
+def _after(listing: Listing, order: tuple[Sort, ...], after: tuple[bool, ...] | None) -> list[sql.Composable]:
+    """Return what holds for records behind the cursor, whose leading value is not null."""
+    if after is None:
+        return []
+    bound = sql.SQL("{} {} {}").format(
+        _column(listing, order[0].name), sql.SQL("<=" if order[0].descending else ">="), _key(listing, order, 0)
+    )
+    return [bound, _beyond(listing, order, after, 0)]
+
+
+def _after_null(listing: Listing, order: tuple[Sort, ...], after: tuple[bool, ...] | None) -> list[sql.Composable]:
+    if after is None or not after[0]:
+        return []
+    return [_beyond(listing, order, after, 1)]
+
+
+def _beyond(listing: Listing, order: tuple[Sort, ...], after: tuple[bool, ...], start: int) -> sql.Composed:
+    """Return the lexicographic comparison with the cursor, from the column `start` on."""
+    alternatives = [
+        sql.SQL(" AND ").join(
+            [
+                *(_equal(listing, order, after, before) for before in range(start, index)),
+                _strictly(listing, order, index),
+            ]
+        )
+        for index in range(start, len(order))
+        if not after[index]
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(alternatives))
+
+
+def _strictly(listing: Listing, order: tuple[Sort, ...], index: int) -> sql.Composed:
+    column, sort = _column(listing, order[index].name), order[index]
+    condition = sql.SQL("{} {} {}").format(column, sql.SQL("<" if sort.descending else ">"), _key(listing, order, index))
+    if index > 0 and listing.by_name[sort.name].nullable:
+        return sql.SQL("({} OR {} IS NULL)").format(condition, column)
+    return condition
+
+
+def _equal(listing: Listing, order: tuple[Sort, ...], after: tuple[bool, ...], index: int) -> sql.Composed:
+    column = _column(listing, order[index].name)
+    if after[index]:
+        return sql.SQL("{} IS NULL").format(column)
+    return sql.SQL("{} = {}").format(column, _key(listing, order, index))
+
+
+def _key(listing: Listing, order: tuple[Sort, ...], index: int) -> sql.Composed:
+    return _cast(sql.Placeholder(f"k{index}"), listing.by_name[order[index].name].kind)
+
+
+def _cast(value: sql.Composable, kind: Kind, *, array: bool = False) -> sql.Composed:
+    return sql.SQL("{}::{}{}").format(value, sql.SQL(kind.value), sql.SQL("[]" if array else ""))
+
+
+def _conditions(
+    listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool
+) -> list[sql.Composable]:
+    conditions: list[sql.Composable] = [
+        _condition(listing.by_name[name], operator, index) for index, (name, operator) in enumerate(filters)
+    ]
+    if has_query and listing.search is not None:
+        conditions.append(sql.SQL(listing.search))
+    return conditions
+
+
+_COMPARISONS: Final[Mapping[str, LiteralString]] = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_LIKES: Final[Mapping[str, LiteralString]] = {
+    "contains": "LIKE",
+    "startswith": "LIKE",
+    "icontains": "ILIKE",
+    "istartswith": "ILIKE",
+}
+
+
+def _condition(item: Field, operator: str, index: int) -> sql.Composed:
+    column = sql.SQL(item.column)
+    value = sql.Placeholder(f"f{index}")
+    if operator in _COMPARISONS:
+        return sql.SQL("{} {} {}").format(column, sql.SQL(_COMPARISONS[operator]), _cast(value, item.kind))
+    if operator in _LIKES:
+        return sql.SQL("{} {} {}").format(column, sql.SQL(_LIKES[operator]), _cast(value, Kind.TEXT))
+    if operator == "iexact":
+        return sql.SQL("lower({}) = lower({})").format(column, _cast(value, Kind.TEXT))
+    if operator == "in":
+        return sql.SQL("{} = ANY ({})").format(column, _cast(value, item.kind, array=True))
+    if operator == "range":
+        low, high = (_cast(sql.Placeholder(f"f{index}_{end}"), item.kind) for end in ("low", "high"))
+        return sql.SQL("{} BETWEEN {} AND {}").format(column, low, high)
+    # The value decides between two statements without becoming part of either.
+    return sql.SQL("({} IS NULL) = {}").format(column, _cast(value, Kind.BOOLEAN))
+
+
+def _where(conditions: Sequence[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
+
+
+def _column(listing: Listing, name: str) -> sql.SQL:
+    return sql.SQL(listing.by_name[name].column)
+
+
+def _document(listing: Listing, shape: Shape) -> sql.Composed:
+    """Return the expression that builds one record's JSON."""
+    columns = [
+        sql.SQL("{} AS {}").format(_shown(item), sql.Identifier(item.name))
+        for item in listing.fields
+        if (item.name in shape.only if shape.only else item.detail <= shape.detail or item.name in shape.include)
+    ] + [
+        sql.SQL("({}) AS {}").format(sql.SQL(item.subquery), sql.Identifier(item.name))
+        for item in listing.related
+        if (item.name in shape.only if shape.only else item.detail <= shape.detail or item.name in shape.include)
+    ]
+    return sql.SQL("(SELECT row_to_json(d) FROM (SELECT {}) AS d)").format(sql.SQL(", ").join(columns))
+
+
+def _shown(item: Field) -> sql.Composable:
+    if item.kind is Kind.TIMESTAMP:
+        return sql.SQL("to_char({} AT TIME ZONE 'UTC', {})").format(sql.SQL(item.column), sql.SQL(TIMESTAMP_FORMAT))
+    return sql.SQL(item.column)

@@ -1,0 +1,112 @@
+"""What every repository does alike: give one record, give a page, say why a change met no row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from app.errors import ForbiddenError, NotFoundError, StaleError
+from database.listing import Listing, ListRequest, Plan, Shape, compose_count, compose_estimate, compose_one, compose_page
+from database.session import ReadSession, Row, Session
+
+Counting = Literal["none", "exact", "estimated"]
+STREAM_PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One record as the JSON that clients receive, and its version."""
+
+    json: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of records, and the sort values of its last where another page follows."""
+
+    documents: list[bytes]
+    next_after: tuple[str | None, ...] | None
+    count: int | None = None
+
+
+class Repository:
+    """Works inside the session that it is given; never commits."""
+
+    listing: ClassVar[Listing]
+    noun: ClassVar[str]
+    """What one record is called in sentences."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, record_id: UUID, shape: Shape | None = None) -> Document:
+        """Return one record.
+
+        Raises:
+            NotFoundError: No such record is visible to the caller.
+        """
+        rows = self._session.rows(compose_one(self.listing, shape or Shape()), {"id": record_id})
+        if not rows:
+            raise self.missing(record_id)
+        return Document(*rows[0])
+
+    def missing(self, record_id: UUID) -> NotFoundError:
+        """Return the error for a record that is not there, or not for this caller."""
+        return NotFoundError(f"no {self.noun} {record_id} is visible to you")
+
+    def _no_row_changed(
+        self, record_id: UUID, version: int | None, current: list[Row], lockable: list[Row]
+    ) -> NotFoundError | ForbiddenError | StaleError:
+        """Return why a change met no row: unseen before not permitted before stale."""
+        if not current:
+            return self.missing(record_id)
+        if not lockable:
+            return ForbiddenError(f"you may not change this {self.noun}", code="not_permitted")
+        if version is not None and current[0][0] != version:
+            return StaleError(f"this {self.noun} was changed meanwhile: its version is {current[0][0]}")
+        return ForbiddenError(f"you may not do this with this {self.noun}", code="not_permitted")
+
+
+class ReadRepository(Repository):
+    """A repository on a reading session, which can also list."""
+
+    def __init__(self, session: ReadSession) -> None:
+        super().__init__(session)
+        self._reading = session
+
+    def page(self, request: ListRequest, counting: Counting = "none") -> Page:
+        """Return one page; the count, where asked for, is seen by the same transaction."""
+        plans = [compose_page(self.listing, request), *_count_plans(self.listing, request, counting)]
+        rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in plans])
+        shown = rows[: request.limit]
+        return Page(
+            documents=[row[0] for row in shown],
+            next_after=tuple(shown[-1][1:]) if len(rows) > request.limit else None,
+            count=_count(counts[0], counting) if counts else None,
+        )
+
+    def stream(self, request: ListRequest) -> Iterator[list[bytes]]:
+        """Give all records from the request's start on, a chunk at a time.
+
+        Each chunk is a page of its own: a slow reader holds neither a connection nor a snapshot.
+        """
+        after = request.after
+        while True:
+            page = self.page(replace(request, limit=STREAM_PAGE_ROWS, after=after))
+            yield page.documents
+            if page.next_after is None:
+                return
+            after = page.next_after
+
+
+def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> list[Plan]:
+    if counting == "none":
+        return []
+    return [(compose_count if counting == "exact" else compose_estimate)(listing, request)]
+
+
+def _count(rows: list[Row], counting: Counting) -> int:
+    return int(rows[0][0]) if counting == "exact" else int(rows[0][0][0]["Plan"]["Plan Rows"])

@@ -1,0 +1,539 @@
+"""Molecules with their identifiers and properties, inside the caller's session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from app.domain.molecules import Identifier, NewMolecule, PropertyValue
+from app.errors import ConflictError, Fault, ForbiddenError
+from database.listing import Detail, Field, Kind, Listing, Related
+from database.repositories.base import ReadRepository, Repository
+from database.session import Session, WriteSession
+
+MOLECULES: Final = Listing(
+    name="molecules",
+    source="public.molecules AS m",
+    search="m.id = ANY ((SELECT private.molecule_ids_matching(%(q)s))::uuid[])",
+    fields=(
+        Field("id", Kind.UUID, "m.id", Detail.MINIMAL, sortable=True, description="Key; sorts by time of creation."),
+        Field("name", Kind.TEXT, "m.name", Detail.MINIMAL, sortable=True, description="Preferred name."),
+        Field("kind", Kind.TEXT, "m.kind", description="molecule or polymer."),
+        Field(
+            "canonical_smiles", Kind.TEXT, "m.canonical_smiles", nullable=True, description="Canonical SMILES (RDKit)."
+        ),
+        Field("inchi", Kind.TEXT, "m.inchi", nullable=True, description="Standard InChI."),
+        Field(
+            "inchikey",
+            Kind.TEXT,
+            "m.inchikey",
+            Detail.MINIMAL,
+            sortable=True,
+            nullable=True,
+            description="Standard InChIKey of the form submitted.",
+        ),
+        Field(
+            "parent_inchikey",
+            Kind.TEXT,
+            "m.parent_inchikey",
+            nullable=True,
+            description="InChIKey of the parent, the same for salts, hydrates and isotopologues.",
+        ),
+        Field("formula", Kind.TEXT, "m.formula", sortable=True, nullable=True, description="Formula, Hill order."),
+        Field(
+            "molar_mass_g_mol",
+            Kind.FLOAT,
+            "m.molar_mass_g_mol",
+            sortable=True,
+            nullable=True,
+            description="Average molar mass of the form submitted, g/mol.",
+        ),
+        Field("descriptors", Kind.JSON, "m.descriptors", description="Descriptors computed by RDKit."),
+        Field("is_public", Kind.BOOLEAN, "m.is_public", description="Whether everybody may read the record."),
+        Field("project_id", Kind.UUID, "m.project_id", nullable=True, description="Project that the record is in."),
+        Field(
+            "created_by", Kind.UUID, "m.created_by", nullable=True, description="Who made it; null for the service."
+        ),
+        Field("version", Kind.INTEGER, "m.version", description="Grows by one with each change."),
+        Field("created_at", Kind.TIMESTAMP, "m.created_at", sortable=True, description="Time of creation, UTC."),
+        Field("updated_at", Kind.TIMESTAMP, "m.updated_at", sortable=True, description="Time of last change, UTC."),
+        Field(
+            "fingerprint",
+            Kind.TEXT,
+            "m.fingerprint::text",
+            Detail.FULL,
+            nullable=True,
+            filterable=False,
+            description="Morgan fingerprint, radius 2, 2048 bits.",
+        ),
+    ),
+    related=(
+        Related(
+            "source",
+            """
+            SELECT json_build_object(
+                'name', s.name, 'release', s.release, 'url', s.url, 'licence', s.licence, 'record', m.source_record,
+                'import_run_id', m.import_run_id
+            )
+            FROM public.data_sources AS s
+            WHERE s.id = m.data_source_id
+            """,
+            description="Where the record comes from; null for what a person entered.",
+        ),
+        Related(
+            "identifiers",
+            """
+            SELECT coalesce(json_agg(json_build_object(
+                'source', i.source, 'kind', i.kind, 'external_id', i.external_id, 'verified', i.verified
+            ) ORDER BY i.source, i.kind, i.external_id), '[]')
+            FROM public.molecule_identifiers AS i
+            WHERE i.molecule_id = m.id
+            """,
+            description="Names and numbers of the molecule elsewhere; verified is false for what is only remembered.",
+        ),
+        Related(
+            "properties",
+            """
+            SELECT coalesce(json_agg(json_build_object(
+                'property_type', p.property_type,
+                'value', coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)),
+                'unit', p.unit, 'standard_uncertainty', p.standard_uncertainty, 'method', p.method,
+                'reference', p.reference, 'verified', p.verified
+            ) ORDER BY p.property_type, p.verified DESC, p.id), '[]')
+            FROM public.molecular_properties AS p
+            WHERE p.molecule_id = m.id
+            """,
+            description="Typed values with unit, method and reference; unverified ones are marked.",
+        ),
+    ),
+)
+
+LOOKUP_KINDS: Final = {
+    "cids": ("pubchem", "cid"),
+    "chembl_ids": ("chembl", "chembl_id"),
+    "cas_numbers": ("cas", "cas_number"),
+}
+
+NEW_IDS_SQL: Final = "SELECT private.uuid_v7() FROM generate_series(1, %(count)s)"
+
+MY_PROJECTS_SQL: Final = """
+SELECT private.my_project_ids('{owner}'), private.my_project_ids('{owner,editor}')
+"""
+
+EXISTING_MOLECULES_SQL: Final = """
+SELECT DISTINCT ON (r.index) r.index, m.id
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+    AS r (index int, inchikey text, name text, kind text, is_public boolean, project_id uuid, created_by uuid)
+JOIN public.molecules AS m ON m.inchikey = r.inchikey
+WHERE m.is_public
+    OR m.project_id = r.project_id
+    OR m.project_id IS NULL AND r.project_id IS NULL AND m.created_by IS NOT DISTINCT FROM r.created_by
+ORDER BY r.index, m.is_public DESC, m.id
+"""
+
+EXISTING_POLYMERS_SQL: Final = """
+SELECT r.index, m.id
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (index int, name text, kind text)
+JOIN public.molecules AS m ON lower(m.name) = lower(r.name) AND m.kind = 'polymer'
+WHERE r.kind = 'polymer'
+"""
+
+ADD_MOLECULES_SQL: Final = """
+INSERT INTO public.molecules (
+    id, name, kind, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, descriptors,
+    fingerprint, is_public, project_id, created_by, data_source_id, source_record, import_run_id
+)
+SELECT r.id, r.name, r.kind, r.canonical_smiles, r.inchi, r.inchikey, r.parent_inchikey, r.formula,
+    r.molar_mass_g_mol, coalesce(r.descriptors, '{}'), r.fingerprint::bit(2048), r.is_public, r.project_id,
+    r.created_by, r.data_source_id, r.source_record, r.import_run_id
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
+    index int, id uuid, name text, kind text, canonical_smiles text, inchi text, inchikey text, parent_inchikey text,
+    formula text, molar_mass_g_mol float8, descriptors jsonb, fingerprint text, is_public boolean, project_id uuid,
+    created_by uuid, data_source_id uuid, source_record text, import_run_id uuid
+)
+ORDER BY r.index
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+
+ADD_IDENTIFIERS_SQL: Final = """
+INSERT INTO public.molecule_identifiers (molecule_id, source, kind, external_id, verified, import_run_id)
+SELECT r.molecule_id, r.source, r.kind, r.external_id, r.verified, r.import_run_id
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
+    molecule_id uuid, source text, kind text, external_id text, verified boolean, import_run_id uuid
+)
+ON CONFLICT (source, kind, external_id, molecule_id) DO NOTHING
+RETURNING molecule_id
+"""
+
+ADD_PROPERTIES_SQL: Final = """
+INSERT INTO public.molecular_properties (
+    molecule_id, property_type, numeric_value, text_value, boolean_value, unit, standard_uncertainty, method, reference,
+    verified, import_run_id
+)
+SELECT r.molecule_id, r.property_type, r.numeric_value, r.text_value, r.boolean_value, r.unit, r.standard_uncertainty,
+    r.method, r.reference, r.verified, r.import_run_id
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
+    molecule_id uuid, property_type text, numeric_value float8, text_value text, boolean_value boolean, unit text,
+    standard_uncertainty float8, method text, reference text, verified boolean, import_run_id uuid
+)
+ON CONFLICT (molecule_id, property_type, content_hash) DO NOTHING
+RETURNING molecule_id
+"""
+
+CHANGE_MOLECULE_SQL: Final = """
+UPDATE public.molecules
+SET name = CASE WHEN %(sets_name)s THEN %(name)s ELSE name END,
+    is_public = CASE WHEN %(sets_is_public)s THEN %(is_public)s ELSE is_public END,
+    project_id = CASE WHEN %(sets_project_id)s THEN %(project_id)s::uuid ELSE project_id END
+WHERE id = %(id)s AND (%(version)s::int IS NULL OR version = %(version)s)
+RETURNING version
+"""
+
+TOUCH_MOLECULES_SQL: Final = """
+UPDATE public.molecules
+SET updated_at = clock_timestamp()
+WHERE id = ANY (%(ids)s::uuid[]) AND (%(version)s::int IS NULL OR version = %(version)s)
+RETURNING version
+"""
+
+REMOVE_MOLECULE_SQL: Final = """
+DELETE FROM public.molecules
+WHERE id = %(id)s AND (%(version)s::int IS NULL OR version = %(version)s)
+RETURNING id
+"""
+
+MOLECULE_VERSION_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s"
+LOCK_MOLECULE_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s FOR UPDATE"
+
+REMOVE_IDENTIFIERS_SQL: Final = "DELETE FROM public.molecule_identifiers WHERE molecule_id = %(id)s"
+
+REMOVE_PROPERTIES_SQL: Final = """
+DELETE FROM public.molecular_properties
+WHERE molecule_id = %(id)s AND (%(property_type)s::text IS NULL OR property_type = %(property_type)s)
+"""
+
+PUBLIC_TWIN_SQL: Final = """
+SELECT twin.id
+FROM public.molecules AS m
+JOIN public.molecules AS twin ON twin.inchikey = m.inchikey AND twin.is_public AND twin.id <> m.id
+WHERE m.id = %(id)s
+"""
+
+GET_PROPERTIES_SQL: Final = """
+SELECT m.version, (
+    SELECT coalesce(json_agg(json_build_object(
+        'property_type', p.property_type,
+        'value', coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)),
+        'unit', p.unit, 'standard_uncertainty', p.standard_uncertainty, 'method', p.method,
+        'reference', p.reference, 'verified', p.verified
+    ) ORDER BY p.property_type, p.verified DESC, p.id), '[]')
+    FROM public.molecular_properties AS p
+    WHERE p.molecule_id = m.id AND (%(property_type)s::text IS NULL OR p.property_type = %(property_type)s)
+)
+FROM public.molecules AS m
+WHERE m.id = %(id)s
+"""
+
+PROPERTY_TYPES_SQL: Final = "SELECT name, unit, value_kind FROM public.property_types"
+
+LOOKUP_MOLECULES_SQL: Final = """
+SELECT q.kind, q.value, m.id, m.name, m.inchikey
+FROM unnest(%(kinds)s::text[], %(values)s::text[]) WITH ORDINALITY AS q (kind, value, position)
+CROSS JOIN LATERAL (
+    SELECT f.id, f.name, f.inchikey FROM public.molecules AS f WHERE q.kind = 'id' AND f.id = CASE q.kind WHEN 'id' THEN q.value::uuid END
+    UNION ALL
+    SELECT f.id, f.name, f.inchikey FROM public.molecules AS f WHERE q.kind = 'inchikey' AND f.inchikey = q.value
+    UNION ALL
+    SELECT f.id, f.name, f.inchikey
+    FROM public.molecule_identifiers AS i
+    JOIN public.molecules AS f ON f.id = i.molecule_id
+    WHERE q.kind LIKE '%%:%%' AND i.source = split_part(q.kind, ':', 1) AND i.kind = split_part(q.kind, ':', 2)
+        AND i.external_id = q.value
+) AS m
+ORDER BY q.position, m.id
+"""
+
+
+class OutcomeStatus(StrEnum):
+    """What became of one molecule of a batch."""
+
+    ADDED = "added"
+    EXISTING = "existing"
+    CHANGED = "changed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one molecule of a batch, and its id where it has one."""
+
+    status: OutcomeStatus
+    id: UUID | None
+    reason: str | None = None
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyType:
+    """A kind of property: its unit, and what its values are."""
+
+    name: str
+    unit: str | None
+    value_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A molecule found by one of its names."""
+
+    kind: str
+    value: str
+    id: UUID
+    name: str
+    inchikey: str | None
+
+
+class MoleculeReader(ReadRepository):
+    """Finds molecules with the caller's eyes."""
+
+    listing = MOLECULES
+    noun = "molecule"
+
+    def properties(self, molecule_id: UUID, property_type: str | None = None) -> tuple[int, bytes]:
+        """Return a molecule's version and its property values as a JSON array.
+
+        Raises:
+            NotFoundError: No such molecule is visible to the caller.
+        """
+        rows = self._session.rows(GET_PROPERTIES_SQL, {"id": molecule_id, "property_type": property_type})
+        if not rows:
+            raise self.missing(molecule_id)
+        return rows[0][0], rows[0][1]
+
+    def lookup(self, wanted: Sequence[tuple[str, str]]) -> list[Match]:
+        """Return the molecules behind (kind, value) pairs; kind is id, inchikey or source:kind."""
+        parameters = {"kinds": [kind for kind, _ in wanted], "values": [value for _, value in wanted]}
+        return [Match(*row) for row in self._session.rows(LOOKUP_MOLECULES_SQL, parameters)]
+
+    def property_types(self) -> dict[str, PropertyType]:
+        """Return the known property types by name."""
+        return property_types(self._session)
+
+
+def property_types(session: Session) -> dict[str, PropertyType]:
+    """Return the known property types by name."""
+    return {row[0]: PropertyType(*row) for row in session.rows(PROPERTY_TYPES_SQL, {})}
+
+
+class MoleculeRepository(Repository):
+    """Stores and changes molecules inside the caller's transaction."""
+
+    listing = MOLECULES
+    noun = "molecule"
+
+    def __init__(self, session: WriteSession) -> None:
+        super().__init__(session)
+        self._caller = session.caller
+
+    def add(self, molecule: NewMolecule) -> UUID:
+        """Store one molecule and return its id.
+
+        Raises:
+            ConflictError: The same structure is stored already, for the caller to see.
+            ForbiddenError: The caller may not publish, or not write to the project.
+        """
+        outcome = self.add_many([molecule])[0]
+        if outcome.status is OutcomeStatus.EXISTING:
+            raise ConflictError(
+                "a molecule with this structure exists already", code="molecule_exists", existing_id=str(outcome.id)
+            )
+        if outcome.id is None:
+            raise _refusal(outcome)
+        return outcome.id
+
+    def add_many(self, molecules: Sequence[NewMolecule], *, merge: bool = False) -> list[Outcome]:
+        """Store molecules and return what became of each, in their order.
+
+        With `merge`, identifiers and properties of a molecule that exists already are added to it; the
+        outcome is then `changed` where anything was new.
+        """
+        outcomes = self._refuse_unwritable(molecules)
+        rows = self._rows(molecules, outcomes)
+        existing = self._existing(rows)
+        added = self._insert([row for row in rows if row["index"] not in existing])
+        missed = [row for row in rows if row["index"] not in existing and row["id"] not in added]
+        existing |= self._existing(missed)
+        for row in rows:
+            index = row["index"]
+            if row["id"] in added:
+                outcomes[index] = Outcome(OutcomeStatus.ADDED, UUID(row["id"]))
+            elif index in existing:
+                outcomes[index] = Outcome(OutcomeStatus.EXISTING, existing[index])
+            else:
+                # Taken by a row that this caller may not see: the answer must not tell whose it is.
+                outcomes[index] = Outcome(OutcomeStatus.REFUSED, None, "this molecule cannot be stored here")
+        final = [outcomes[index] for index in range(len(molecules))]
+        return self._add_parts(molecules, final, merge=merge)
+
+    def change(self, molecule_id: UUID, changes: dict[str, object], version: int | None) -> None:
+        """Change name, visibility or project of a molecule.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: No row could be changed, in this order.
+            ConflictError: A public molecule with this structure exists already.
+        """
+        parameters: dict[str, object] = {"id": molecule_id, "version": version}
+        for name in ("name", "is_public", "project_id"):
+            parameters |= {f"sets_{name}": name in changes, name: changes.get(name)}
+        if changes.get("is_public") and (twin := self._session.rows(PUBLIC_TWIN_SQL, {"id": molecule_id})):
+            raise ConflictError(
+                "a public molecule with this structure exists already", code="molecule_exists", existing_id=str(twin[0][0])
+            )
+        if not self._session.rows(CHANGE_MOLECULE_SQL, parameters):
+            raise self._why_not(molecule_id, version)
+
+    def remove(self, molecule_id: UUID, version: int | None) -> None:
+        """Delete a molecule with its parts.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: No row could be deleted, in this order.
+            ConflictError: Other records refer to it.
+        """
+        if not self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": version}):
+            raise self._why_not(molecule_id, version)
+
+    def put_identifiers(self, molecule_id: UUID, identifiers: Iterable[Identifier], version: int | None) -> None:
+        """Put the given identifiers in the place of all that the molecule has.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: The molecule could not be changed, in this order.
+        """
+        self._touch(molecule_id, version)
+        self._session.rows(REMOVE_IDENTIFIERS_SQL, {"id": molecule_id})
+        self._add_identifiers((molecule_id, item, None) for item in identifiers)
+
+    def put_properties(
+        self, molecule_id: UUID, values: Iterable[PropertyValue], version: int | None, property_type: str | None = None
+    ) -> None:
+        """Put values in the place of all that the molecule has, or of all of one type.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: The molecule could not be changed, in this order.
+        """
+        self._touch(molecule_id, version)
+        self._session.rows(REMOVE_PROPERTIES_SQL, {"id": molecule_id, "property_type": property_type})
+        self._add_properties((molecule_id, value, None) for value in values)
+
+    def property_types(self) -> dict[str, PropertyType]:
+        """Return the known property types by name."""
+        return property_types(self._session)
+
+    def _touch(self, molecule_id: UUID, version: int | None) -> None:
+        if not self._session.rows(TOUCH_MOLECULES_SQL, {"ids": [molecule_id], "version": version}):
+            raise self._why_not(molecule_id, version)
+
+    def _why_not(self, molecule_id: UUID, version: int | None) -> Exception:
+        key = {"id": molecule_id}
+        return self._no_row_changed(
+            molecule_id,
+            version,
+            self._session.rows(MOLECULE_VERSION_SQL, key),
+            self._session.rows(LOCK_MOLECULE_SQL, key),
+        )
+
+    def _refuse_unwritable(self, molecules: Sequence[NewMolecule]) -> dict[int, Outcome]:
+        """Return the refusals that the policies would make, each with its reason, before they fail the batch."""
+        if self._caller.role == "service_role":
+            return {}
+        owned, editable = self._session.rows(MY_PROJECTS_SQL, {})[0]
+        refused = {}
+        for index, molecule in enumerate(molecules):
+            if molecule.project_id is not None and molecule.project_id not in editable:
+                refused[index] = Outcome(
+                    OutcomeStatus.REFUSED, None, "you may not add to this project", "/project_id"
+                )
+            elif molecule.is_public and molecule.project_id not in owned:
+                refused[index] = Outcome(
+                    OutcomeStatus.REFUSED, None, "only an owner of the project's team may publish", "/is_public"
+                )
+        return refused
+
+    def _rows(self, molecules: Sequence[NewMolecule], refused: dict[int, Outcome]) -> list[dict[str, object]]:
+        wanted = [(index, item) for index, item in enumerate(molecules) if index not in refused]
+        ids = self._session.rows(NEW_IDS_SQL, {"count": len(wanted)})
+        return [
+            self._row(index, item, str(new_id)) for (index, item), (new_id,) in zip(wanted, ids, strict=True)
+        ]
+
+    def _row(self, index: int, molecule: NewMolecule, new_id: str) -> dict[str, object]:
+        by_service = self._caller.role == "service_role"
+        return {
+            "index": index,
+            "id": new_id,
+            "name": molecule.name,
+            "kind": molecule.kind,
+            "is_public": by_service if molecule.is_public is None else molecule.is_public,
+            "project_id": molecule.project_id,
+            "created_by": self._caller.user_id,
+            "data_source_id": molecule.data_source_id,
+            "source_record": molecule.source_record,
+            "import_run_id": molecule.import_run_id,
+            **(asdict(molecule.structure) if molecule.structure else {}),
+        }
+
+    def _existing(self, rows: list[dict[str, object]]) -> dict[object, UUID]:
+        if not rows:
+            return {}
+        names = ("index", "inchikey", "name", "kind", "is_public", "project_id", "created_by")
+        slim = orjson.dumps([{name: row.get(name) for name in names} for row in rows]).decode()
+        found = dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
+        return found | dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
+
+    def _insert(self, rows: list[dict[str, object]]) -> set[str]:
+        if not rows:
+            return set()
+        inserted = self._session.rows(ADD_MOLECULES_SQL, {"rows": orjson.dumps(rows).decode()})
+        return {str(row[0]) for row in inserted}
+
+    def _add_parts(
+        self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool
+    ) -> list[Outcome]:
+        takers = {OutcomeStatus.ADDED, OutcomeStatus.EXISTING} if merge else {OutcomeStatus.ADDED}
+        pairs = [(o.id, m) for o, m in zip(outcomes, molecules, strict=True) if o.id is not None and o.status in takers]
+        changed = self._add_identifiers((i, part, m.import_run_id) for i, m in pairs for part in m.identifiers)
+        changed |= self._add_properties((i, part, m.import_run_id) for i, m in pairs for part in m.properties)
+        existing = {o.id for o in outcomes if o.status is OutcomeStatus.EXISTING} - {
+            o.id for o in outcomes if o.status is OutcomeStatus.ADDED
+        }
+        changed &= existing
+        if changed:
+            self._session.rows(TOUCH_MOLECULES_SQL, {"ids": sorted(changed), "version": None})
+        return [
+            Outcome(OutcomeStatus.CHANGED, o.id) if o.id in changed and o.status is OutcomeStatus.EXISTING else o
+            for o in outcomes
+        ]
+
+    def _add_identifiers(self, parts: Iterable[tuple[UUID, Identifier, UUID | None]]) -> set[UUID]:
+        rows = [{"molecule_id": owner, "import_run_id": run, **asdict(part)} for owner, part, run in parts]
+        return self._add_rows(ADD_IDENTIFIERS_SQL, rows)
+
+    def _add_properties(self, parts: Iterable[tuple[UUID, PropertyValue, UUID | None]]) -> set[UUID]:
+        rows = [{"molecule_id": owner, "import_run_id": run, **asdict(part)} for owner, part, run in parts]
+        return self._add_rows(ADD_PROPERTIES_SQL, rows)
+
+    def _add_rows(self, statement: str, rows: list[dict[str, object]]) -> set[UUID]:
+        if not rows:
+            return set()
+        return {row[0] for row in self._session.rows(statement, {"rows": orjson.dumps(rows).decode()})}
+
+
+def _refusal(outcome: Outcome) -> Exception:
+    return ForbiddenError(
+        outcome.reason or "", code="not_permitted", faults=[Fault(outcome.pointer, outcome.reason or "")]
+    )
