@@ -1,1 +1,1 @@
-
+"""HTTP: Flask blueprints, their schemas, and what they share."""

@@ -1,1 +1,1 @@
-
+"""Molecules over HTTP."""

@@ -64,6 +64,15 @@ class PropertyValue:
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyType:
+    """A kind of property: its unit, and whether its values are numbers, texts or true/false."""
+
+    name: str
+    unit: str | None
+    value_kind: Literal["numeric", "text", "boolean"]
+
+
+@dataclass(frozen=True, slots=True)
 class NewMolecule:
     """A molecule to store; `structure` is None for polymers only."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 from uuid import UUID
 
+import orjson
+
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from database.listing import Listing, ListRequest, Plan, Shape, compose_count, compose_estimate, compose_one, compose_page
 from database.session import ReadSession, Row, Session
@@ -109,4 +111,4 @@ def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> 
 
 
 def _count(rows: list[Row], counting: Counting) -> int:
-    return int(rows[0][0]) if counting == "exact" else int(rows[0][0][0]["Plan"]["Plan Rows"])
+    return int(rows[0][0]) if counting == "exact" else int(orjson.loads(rows[0][0])[0]["Plan"]["Plan Rows"])

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import orjson
 
-from app.domain.molecules import Identifier, NewMolecule, PropertyValue
+from app.domain.molecules import Identifier, NewMolecule, PropertyType, PropertyValue
 from app.errors import ConflictError, Fault, ForbiddenError
 from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, Repository
-from database.session import Session, WriteSession
+from database.session import WriteSession
 
 MOLECULES: Final = Listing(
     name="molecules",
@@ -280,15 +280,6 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class PropertyType:
-    """A kind of property: its unit, and what its values are."""
-
-    name: str
-    unit: str | None
-    value_kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class Match:
     """A molecule found by one of its names."""
 
@@ -299,8 +290,8 @@ class Match:
     inchikey: str | None
 
 
-class MoleculeReader(ReadRepository):
-    """Finds molecules with the caller's eyes."""
+class _MoleculeParts(Repository):
+    """What a reading and a writing repository of molecules share."""
 
     listing = MOLECULES
     noun = "molecule"
@@ -316,26 +307,22 @@ class MoleculeReader(ReadRepository):
             raise self.missing(molecule_id)
         return rows[0][0], rows[0][1]
 
+    def property_types(self) -> dict[str, PropertyType]:
+        """Return the known property types by name."""
+        return {row[0]: PropertyType(*row) for row in self._session.rows(PROPERTY_TYPES_SQL, {})}
+
+
+class MoleculeReader(ReadRepository, _MoleculeParts):
+    """Finds molecules with the caller's eyes."""
+
     def lookup(self, wanted: Sequence[tuple[str, str]]) -> list[Match]:
         """Return the molecules behind (kind, value) pairs; kind is id, inchikey or source:kind."""
         parameters = {"kinds": [kind for kind, _ in wanted], "values": [value for _, value in wanted]}
         return [Match(*row) for row in self._session.rows(LOOKUP_MOLECULES_SQL, parameters)]
 
-    def property_types(self) -> dict[str, PropertyType]:
-        """Return the known property types by name."""
-        return property_types(self._session)
 
-
-def property_types(session: Session) -> dict[str, PropertyType]:
-    """Return the known property types by name."""
-    return {row[0]: PropertyType(*row) for row in session.rows(PROPERTY_TYPES_SQL, {})}
-
-
-class MoleculeRepository(Repository):
+class MoleculeRepository(_MoleculeParts):
     """Stores and changes molecules inside the caller's transaction."""
-
-    listing = MOLECULES
-    noun = "molecule"
 
     def __init__(self, session: WriteSession) -> None:
         super().__init__(session)
@@ -429,10 +416,6 @@ class MoleculeRepository(Repository):
         self._touch(molecule_id, version)
         self._session.rows(REMOVE_PROPERTIES_SQL, {"id": molecule_id, "property_type": property_type})
         self._add_properties((molecule_id, value, None) for value in values)
-
-    def property_types(self) -> dict[str, PropertyType]:
-        """Return the known property types by name."""
-        return property_types(self._session)
 
     def _touch(self, molecule_id: UUID, version: int | None) -> None:
         if not self._session.rows(TOUCH_MOLECULES_SQL, {"ids": [molecule_id], "version": version}):

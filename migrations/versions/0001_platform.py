@@ -84,6 +84,12 @@ $$;
 GRANT USAGE ON SCHEMA public, private TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA private REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
+-- Alembic's own table; readiness asks it whether the code and the schema belong together.
+ALTER TABLE private.alembic_version ENABLE ROW LEVEL SECURITY;
+ALTER TABLE private.alembic_version FORCE ROW LEVEL SECURITY;
+CREATE POLICY alembic_version_select_service_role ON private.alembic_version FOR SELECT TO service_role USING (true);
+GRANT SELECT ON private.alembic_version TO service_role;
+
 -- Keys that sort by time (RFC 9562, version 7): 48 bits of milliseconds, the rest random.
 CREATE FUNCTION private.uuid_v7() RETURNS uuid LANGUAGE sql VOLATILE SET search_path = '' AS $$
     SELECT encode(
@@ -108,6 +114,7 @@ REVOKE EXECUTE ON FUNCTION private.touch_row() FROM PUBLIC;
 """
 
 DOWNGRADE_SQL: Final = """
+DROP POLICY alembic_version_select_service_role ON private.alembic_version;
 DROP FUNCTION private.touch_row();
 DROP FUNCTION private.uuid_v7();
 """

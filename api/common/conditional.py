@@ -1,0 +1,55 @@
+"""Conditional requests: strong ETags of single resources, 304, and the version that a change expects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+from flask import Response, request
+
+from api.common.body import JSON_TYPE
+from api.common.errors import HttpError
+from app.errors import StaleError
+from database.repositories.base import Document
+
+_ETAG: Final = re.compile(r'\s*(?:W/)?"(\d{1,9})-[0-9a-f]{16}"\s*')
+
+
+def etag(document: Document) -> str:
+    """Return `"<version>-<hash of the representation>"`."""
+    return f'"{document.version}-{hashlib.blake2b(document.json, digest_size=8).hexdigest()}"'
+
+
+def answer(document: Document, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a single resource with its ETag; 304 where the client has just this representation."""
+    tag = etag(document)
+    given = request.headers.get("If-None-Match")
+    if status == 200 and given is not None and _matches(given, tag):  # noqa: PLR2004
+        return Response(status=304, headers={"ETag": tag})
+    return Response(document.json, status, {"ETag": tag, **(headers or {})}, content_type=JSON_TYPE)
+
+
+def _matches(header: str, tag: str) -> bool:
+    return header.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in header.split(",")}
+
+
+def expected_version() -> int | None:
+    """Return the version that a change builds on; None for `*`.
+
+    Raises:
+        HttpError: 428 where the client says none.
+        StaleError: What the client says is no version of anything.
+    """
+    header = request.headers.get("If-Match")
+    if header is None:
+        raise HttpError(
+            428, "send If-Match with the record's ETag, or * to change it whatever it is now", code="if_match_required"
+        )
+    if header.strip() == "*":
+        return None
+    match = _ETAG.fullmatch(header)
+    if match is None:
+        msg = "If-Match is not an ETag of this record"
+        raise StaleError(msg)
+    return int(match[1])

@@ -1,0 +1,72 @@
+"""What belongs to one request: its id, its caller, its clock, its sessions at the database."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from flask import Flask, current_app, g, request
+
+from app.domain.callers import Caller
+from database.pool import Timing
+
+if TYPE_CHECKING:
+    from app.services.chemistry import ChemistryPool
+    from app.services.tokens import TokenVerifier
+    from config import Settings
+    from database.session import Database, ReadSession
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_EXTENSION: Final = "cryoprotect"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the house that views use, made once by the factory."""
+
+    settings: Settings
+    database: Database
+    verifier: TokenVerifier
+    chemistry: ChemistryPool
+    cursor_key: bytes
+
+
+def register(app: Flask, services: Services) -> None:
+    """Give the app its parts, and each request its id and clock."""
+    app.extensions[_EXTENSION] = services
+    app.before_request(_begin)
+
+
+def services() -> Services:
+    """Return the parts of the house."""
+    return cast("Services", current_app.extensions[_EXTENSION])
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID")
+    g.request_id = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+    g.started = time.perf_counter()
+    g.timing = Timing()
+
+
+def timing() -> Timing:
+    """Return the request's clock."""
+    return cast("Timing", g.timing)
+
+
+def caller() -> Caller:
+    """Return who is asking; the token is read once per request."""
+    known = g.get("caller")
+    if known is None:
+        from api.common.auth import read_caller  # noqa: PLC0415 - auth needs this module
+
+        known = g.caller = read_caller(services().verifier)
+    return cast("Caller", known)
+
+
+def reading() -> ReadSession:
+    """Return a session that reads with the caller's eyes."""
+    return services().database.reading(caller(), timing())

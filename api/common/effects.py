@@ -1,0 +1,106 @@
+"""Writes: one transaction, an answer kept under its Idempotency-Key, a dry run on request.
+
+The key's row is written in the effect's own transaction, so that either both are there or neither. A
+transaction-level advisory lock is tried first: a second request with the same key would otherwise wait
+inside its INSERT until the first has ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Flask, Response, request
+
+from api.common.context import caller, services, timing
+from api.common.errors import HttpError
+from app.errors import InvalidError, MalformedError
+from database.repositories.idempotency import IdempotencyRepository, KeptAnswer
+from database.session import WriteSession
+
+KEPT_HEADERS: Final = ("Location", "ETag", "Content-Type")
+MAX_KEY_LENGTH: Final = 255
+
+
+@dataclass(slots=True)
+class Effect:
+    """A write under way: its session, and the answer once the view has made it."""
+
+    session: WriteSession
+    answer: Response | None = None
+
+
+class AnsweredBefore(Exception):  # noqa: N818 - no error: it carries the first answer out of the view
+    """The request was carried out before; its answer is sent again."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def register(app: Flask) -> None:
+    """Make the app send kept answers."""
+    app.register_error_handler(AnsweredBefore, lambda again: again.response)
+
+
+@contextmanager
+def writing() -> Iterator[Effect]:
+    """Give the effect's session; commit and keep the answer when the block ends well."""
+    key, rollback = _key(), _wants_rollback()
+    with services().database.transaction(caller(), timing(), rollback=rollback) as session:
+        kept = IdempotencyRepository(session) if key and not rollback else None
+        if kept and key:
+            _replay(kept, key)
+        effect = Effect(session)
+        yield effect
+        if kept and key and effect.answer is not None:
+            kept.add(key, _request_hash(), _kept(effect.answer))
+    if rollback and effect.answer is not None:
+        effect.answer.headers["Preference-Applied"] = "tx=rollback"
+
+
+def _key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != "POST" or caller().role == "anon":
+        return None
+    if not key or len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        msg = f"an Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable ASCII characters"
+        raise MalformedError(msg, code="invalid_idempotency_key")
+    return key
+
+
+def _wants_rollback() -> bool:
+    preferences = [part.strip().replace(" ", "").lower() for part in request.headers.get("Prefer", "").split(",")]
+    return "tx=rollback" in preferences
+
+
+def _replay(kept: IdempotencyRepository, key: str) -> None:
+    if not kept.lock(key):
+        raise HttpError(
+            409, "a request with this Idempotency-Key is still running", code="request_in_progress", Retry_After="1"
+        )
+    found = kept.find(key)
+    if found is None:
+        return
+    if found.request_hash != _request_hash():
+        msg = "this Idempotency-Key was used for another request"
+        raise InvalidError(msg, code="idempotency_key_reused")
+    response = Response(found.answer.body, found.answer.status, found.answer.headers)
+    response.headers["Idempotent-Replayed"] = "true"
+    raise AnsweredBefore(response)
+
+
+def _request_hash() -> bytes:
+    digest = hashlib.sha256(f"{request.method} {request.full_path} {request.mimetype}\n".encode())
+    digest.update(request.get_data(cache=True))
+    return digest.digest()
+
+
+def _kept(answer: Response) -> KeptAnswer:
+    headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+    return KeptAnswer(answer.status_code, headers, answer.get_data())
+
+

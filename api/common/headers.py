@@ -1,0 +1,90 @@
+"""Headers that every answer bears: request id, timing, caching, security, CORS."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import structlog
+from flask import Flask, Response, g, request
+
+LOG: Final = structlog.get_logger("access")
+
+_SECURITY: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
+)
+_API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+_CORS_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_CORS_HEADERS: Final = (
+    "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Request-ID, Accept"
+)
+_CORS_EXPOSED: Final = (
+    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, Idempotent-Replayed, "
+    "Preference-Applied, Server-Timing, Content-Disposition"
+)
+
+
+def register(app: Flask, cors_origins: tuple[str, ...]) -> None:
+    """Put the headers on every answer of the app."""
+    allowed = frozenset(cors_origins)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Request-ID"] = g.get("request_id", "")
+        _cache(response)
+        for name, value in _SECURITY:
+            headers[name] = value
+        headers.setdefault("Content-Security-Policy", _API_POLICY)
+        if allowed:
+            _cors(response, allowed)
+        _timing(response)
+        return response
+
+
+def _cache(response: Response) -> None:
+    headers = response.headers
+    headers.add("Vary", "Authorization, Accept, Origin")
+    if "Cache-Control" not in headers:
+        who = g.get("caller")
+        public = who is not None and who.role == "anon" and request.method in {"GET", "HEAD"}
+        headers["Cache-Control"] = "public, no-cache" if public and response.status_code < 400 else "private, no-store"  # noqa: PLR2004
+
+
+def _cors(response: Response, allowed: frozenset[str]) -> None:
+    origin = request.headers.get("Origin")
+    if origin not in allowed:
+        return
+    headers = response.headers
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = _CORS_EXPOSED
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = _CORS_METHODS
+        headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+        headers["Access-Control-Max-Age"] = "600"
+
+
+def _timing(response: Response) -> None:
+    started = g.get("started")
+    if started is None:
+        return
+    spent, timing = time.perf_counter() - started, g.timing
+    render = max(0.0, spent - timing.pool_s - timing.database_s)
+    response.headers["Server-Timing"] = (
+        f"pool;dur={timing.pool_s * 1e3:.2f}, db;dur={timing.database_s * 1e3:.2f}, render;dur={render * 1e3:.2f}"
+    )
+    who = g.get("caller")
+    LOG.info(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        duration_ms=round(spent * 1e3, 2),
+        role=who.role if who else None,
+        request_id=g.request_id,
+    )

@@ -1,0 +1,76 @@
+"""Request limits by address or user, counted per worker or in Redis, never in the database."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import structlog
+from flask import Flask, Response, g, request
+from limits import RateLimitItemPerMinute
+from limits.storage import storage_from_string
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from api.common.context import caller
+from api.common.errors import HttpError
+from config import Settings
+
+LOG: Final = structlog.get_logger("limits")
+_EXEMPT_PREFIXES: Final = ("/health", "/metrics")
+
+
+class RequestLimits:
+    """Counts requests per minute; each worker takes its share where nothing is shared."""
+
+    def __init__(self, settings: Settings) -> None:
+        shared = settings.ratelimit_storage_uri
+        share = 1 if shared else settings.workers
+        self._limiter = SlidingWindowCounterRateLimiter(storage_from_string(shared or "memory://"))
+        self._stated = {"anon": settings.rate_limit_anon_per_min, "authenticated": settings.rate_limit_user_per_min}
+        self._items = {
+            role: RateLimitItemPerMinute(max(1, stated // share)) for role, stated in self._stated.items()
+        }
+
+    def count(self) -> None:
+        """Count this request.
+
+        Raises:
+            HttpError: 429 with Retry-After.
+        """
+        if request.path.startswith(_EXEMPT_PREFIXES):
+            return
+        who = caller()
+        item = self._items.get(who.role)
+        if item is None:
+            return
+        key = (who.name,) if who.role == "authenticated" else ("anon", request.remote_addr or "")
+        try:
+            allowed = self._limiter.hit(item, *key)
+            window = self._limiter.get_window_stats(item, *key)
+        except Exception as error:  # noqa: BLE001 - a limiter that is down must not take the service with it
+            LOG.warning("rate limits are not counted", cause=type(error).__name__)
+            return
+        reset_s = max(1, int(window.reset_time - time.time()) + 1)
+        g.rate_limit = (item.amount, window.remaining, reset_s, who.role)
+        if not allowed:
+            raise HttpError(
+                429, "too many requests; wait before the next", code="too_many_requests", Retry_After=str(reset_s)
+            )
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Count the app's requests, where limits are on."""
+    if not settings.rate_limits:
+        return
+    limits = RequestLimits(settings)
+    app.before_request(limits.count)
+    app.after_request(_headers)
+
+
+def _headers(response: Response) -> Response:
+    known = g.get("rate_limit")
+    if known is not None:
+        amount, remaining, reset_s, role = known
+        response.headers["RateLimit-Policy"] = f'"{role}";q={amount};w=60'
+        response.headers["RateLimit"] = f'"{role}";r={remaining};t={reset_s}'
+    return response

@@ -1,0 +1,292 @@
+"""List parameters: from a query string to a `ListRequest` that the listing allows, and back to links.
+
+Whatever is not declared is refused by name: a parameter, a field, an operator, a sort column. A refusal
+says what exists.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from flask import request
+from werkzeug.datastructures import MultiDict
+
+from api.common import cursor as cursors
+from api.common.context import services
+from api.common.json import unstorable
+from api.common.resource import refuse_unknown
+from app.errors import Fault, InvalidError, MalformedError
+from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Shape, Sort
+from database.repositories.base import Counting
+
+_V = TypeVar("_V", bound=Callable[..., Any])
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 1000
+MAX_IN_VALUES: Final = 1000
+MAX_TEXT: Final = 10_000
+MAX_QUERY_TEXT: Final = 500
+SHAPE_PARAMETERS: Final = frozenset({"detail", "include", "only"})
+LIST_PARAMETERS: Final = SHAPE_PARAMETERS | {"limit", "cursor", "order_by", "count", "q", "modified_after", "format"}
+DETAILS: Final = {"minimal": Detail.MINIMAL, "standard": Detail.STANDARD, "full": Detail.FULL}
+COUNTINGS: Final[tuple[Counting, ...]] = ("none", "exact", "estimated")
+STANDARD_SHAPE: Final = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """A list request with what concerns the answer around it."""
+
+    request: ListRequest
+    counting: Counting
+    limited: bool
+    """Whether the client named a limit; streams are whole without one."""
+
+
+def lists(listing: Listing) -> Callable[[_V], _V]:
+    """Give the view its list parameters as `query`."""
+
+    def decorate(view: _V) -> _V:
+        @functools.wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
+            return view(*args, query=read_list(listing), **kwargs)
+
+        wrapper.reads_query = True  # type: ignore[attr-defined]
+        wrapper.listing = listing  # type: ignore[attr-defined]
+        return cast("_V", wrapper)
+
+    return decorate
+
+
+def shapes(listing: Listing) -> Callable[[_V], _V]:
+    """Give the view `detail`, `include` and `only` as `shape`."""
+
+    def decorate(view: _V) -> _V:
+        @functools.wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
+            return view(*args, shape=read_shape(listing), **kwargs)
+
+        wrapper.reads_query = True  # type: ignore[attr-defined]
+        wrapper.shape_listing = listing  # type: ignore[attr-defined]
+        return cast("_V", wrapper)
+
+    return decorate
+
+
+def read_shape(listing: Listing) -> Shape:
+    """Return which parts of a single record are asked for.
+
+    Raises:
+        MalformedError: A parameter or a field is unknown.
+    """
+    if not request.args:
+        return STANDARD_SHAPE
+    refuse_unknown(SHAPE_PARAMETERS)
+    return _shape(listing, _once(request.args))
+
+
+def read_list(listing: Listing) -> ListQuery:
+    """Return the list that the query string asks for.
+
+    Raises:
+        MalformedError: A parameter, field or operator is unknown, or the cursor is not of this query.
+        InvalidError: A value is of the wrong kind or out of range.
+    """
+    args = _once(request.args)
+    filters = tuple(
+        _filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS
+    )
+    if "modified_after" in args:
+        filters += (Filter("updated_at", "gt", _value(Kind.TIMESTAMP, "modified_after", args["modified_after"])),)
+    wanted = ListRequest(
+        shape=_shape(listing, args),
+        filters=filters,
+        order=_order(listing, args.get("order_by")),
+        limit=_limit(args.get("limit")),
+        query=_search(listing, args.get("q")),
+    )
+    if "cursor" in args:
+        after = cursors.unseal(services().cursor_key, listing, wanted, args["cursor"])
+        wanted = replace(wanted, after=after)
+    return ListQuery(wanted, _counting(args.get("count")), limited="limit" in args)
+
+
+def next_link(cursor: str) -> str:
+    """Return the address of the next page, with every parameter of this one."""
+    args = [(name, text) for name, text in request.args.items(multi=True) if name != "cursor"]
+    return f"{request.base_url}?{urlencode([*args, ('cursor', cursor)])}"
+
+
+def _once(args: MultiDict[str, str]) -> dict[str, str]:
+    for name, texts in args.lists():
+        if len(texts) > 1:
+            msg = f"the parameter {name[:100]!r} is given more than once"
+            raise MalformedError(msg, code="repeated_parameter")
+        if unstorable(name) or unstorable(texts[0]):
+            raise InvalidError.at(name[:100], "a text may hold neither NUL nor half a surrogate pair")
+        if len(texts[0]) > MAX_TEXT:
+            raise InvalidError.at(name[:100], f"a value has at most {MAX_TEXT:,} characters")
+    return args.to_dict()
+
+
+def _shape(listing: Listing, args: dict[str, str]) -> Shape:
+    detail = args.get("detail", "standard")
+    if detail not in DETAILS:
+        raise InvalidError.at("detail", f"must be one of {', '.join(DETAILS)}")
+    extras = {item.name for item in (*listing.fields, *listing.related)}
+    return Shape(
+        DETAILS[detail],
+        _names("include", args.get("include"), extras),
+        _names("only", args.get("only"), extras),
+    )
+
+
+def _names(parameter: str, text: str | None, known: set[str]) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in known:
+            msg = f"{parameter}: unknown field {name[:100]!r}; known: {', '.join(sorted(known))}"
+            raise MalformedError(msg, code="unknown_field")
+    return names
+
+
+def _order(listing: Listing, text: str | None) -> tuple[Sort, ...]:
+    if text is None:
+        return ()
+    sorts = tuple(Sort(part.strip().removeprefix("-"), part.strip().startswith("-")) for part in text.split(","))
+    names = [sort.name for sort in sorts]
+    for name in names:
+        if name not in listing.sortable:
+            msg = f"order_by: cannot sort by {name[:100]!r}; sortable: {', '.join(listing.sortable)}"
+            raise MalformedError(msg, code="unknown_field")
+    if len(set(names)) < len(names):
+        msg = "order_by names a field twice"
+        raise MalformedError(msg, code="repeated_parameter")
+    return sorts
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT):
+        raise InvalidError.at("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def _counting(text: str | None) -> Counting:
+    for counting in COUNTINGS:
+        if text == counting:
+            return counting
+    if text is not None:
+        raise InvalidError.at("count", f"must be one of {', '.join(COUNTINGS)}")
+    return "none"
+
+
+def _search(listing: Listing, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if listing.search is None:
+        msg = f"{listing.name} have no full-text search"
+        raise MalformedError(msg, code="unknown_parameter")
+    if not text.strip() or len(text) > MAX_QUERY_TEXT:
+        raise InvalidError.at("q", f"must have 1 to {MAX_QUERY_TEXT} characters")
+    return text
+
+
+def _filter(listing: Listing, parameter: str, text: str) -> Filter:
+    name, _, operator = parameter.partition("__")
+    field = listing.by_name.get(name)
+    if field is None or not field.operators:
+        known = sorted(LIST_PARAMETERS) + sorted(item.name for item in listing.fields if item.operators)
+        msg = f"unknown parameter {parameter[:100]!r}; known: {', '.join(known)}"
+        raise MalformedError(msg, code="unknown_parameter")
+    operator = operator or "exact"
+    if operator not in field.operators:
+        msg = f"{name} has no operator {operator[:100]!r}; it has {', '.join(field.operators)}"
+        raise MalformedError(msg, code="unknown_operator")
+    return Filter(name, operator, _operand(field, operator, parameter, text))
+
+
+def _operand(field: Field, operator: str, parameter: str, text: str) -> object:
+    if operator == "isnull":
+        return _value(Kind.BOOLEAN, parameter, text)
+    if operator in {"in", "range"}:
+        values = tuple(_value(field.kind, parameter, part) for part in text.split(","))
+        if operator == "in":
+            if len(values) > MAX_IN_VALUES:
+                raise InvalidError.at(parameter, f"takes at most {MAX_IN_VALUES} values")
+            return list(values)
+        if len(values) != 2:  # noqa: PLR2004 - a range has two ends
+            raise InvalidError.at(parameter, "must be two values with a comma between them")
+        return values
+    return _value(field.kind, parameter, text)
+
+
+def _value(kind: Kind, parameter: str, text: str) -> object:
+    try:
+        return _PARSERS[kind](text)
+    except ValueError as error:
+        detail = f"must be {_EXPECTED[kind]}"
+        raise InvalidError(detail, code="invalid_values", faults=[Fault(parameter, detail)]) from error
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value) or "_" in text:
+        raise ValueError(text)
+    return value
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -(2**63) <= value < 2**63 or "_" in text:
+        raise ValueError(text)
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _timestamp(text: str) -> dt.datetime:
+    # A plus sign that was not encoded arrives as a blank.
+    value = dt.datetime.fromisoformat(text.strip().replace(" 0", "+0") if "T" in text else text)
+    value = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
+def _uuid(text: str) -> UUID:
+    if len(text) != 36:  # noqa: PLR2004 - the usual form only; UUID() takes braces and urn: as well
+        raise ValueError(text)
+    return UUID(text)
+
+
+_PARSERS: Final[dict[Kind, Callable[[str], object]]] = {
+    Kind.TEXT: str,
+    Kind.UUID: _uuid,
+    Kind.FLOAT: _float,
+    Kind.INTEGER: _integer,
+    Kind.BOOLEAN: _boolean,
+    Kind.TIMESTAMP: _timestamp,
+}
+_EXPECTED: Final = {
+    Kind.TEXT: "a text",
+    Kind.UUID: "a UUID",
+    Kind.FLOAT: "a finite number",
+    Kind.INTEGER: "a whole number",
+    Kind.BOOLEAN: "true or false",
+    Kind.TIMESTAMP: "a time such as 2026-01-31T12:00:00Z",
+}

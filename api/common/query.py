@@ -1,0 +1,46 @@
+"""Query parameters of views that are no lists: declared as a marshmallow schema, unknown ones refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from api.common.body import flatten
+from api.common.resource import refuse_unknown
+from app.errors import Fault, InvalidError, MalformedError
+
+_V = TypeVar("_V", bound=Callable[..., Any])
+
+
+def parameters(schema: type[Schema]) -> Callable[[_V], _V]:
+    """Give the view its query parameters as `arguments`, checked by a schema."""
+    checker = schema()
+    known = frozenset(checker.fields)
+
+    def decorate(view: _V) -> _V:
+        @functools.wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
+            refuse_unknown(known)
+            return view(*args, arguments=_read(checker), **kwargs)
+
+        wrapper.reads_query = True  # type: ignore[attr-defined]
+        wrapper.query_schema = schema  # type: ignore[attr-defined]
+        return cast("_V", wrapper)
+
+    return decorate
+
+
+def _read(checker: Schema) -> dict[str, Any]:
+    for name, texts in request.args.lists():
+        if len(texts) > 1:
+            msg = f"the parameter {name!r} is given more than once"
+            raise MalformedError(msg, code="repeated_parameter")
+    try:
+        return cast("dict[str, Any]", checker.load(request.args.to_dict()))
+    except ValidationError as error:
+        faults = [Fault(fault.pointer.lstrip("/"), fault.detail) for fault in flatten(error.normalized_messages())]
+        raise InvalidError("the parameters cannot be accepted", code="invalid_values", faults=faults) from error

@@ -1,0 +1,411 @@
+"""Molecules: create, find, change, delete; batches, lookup, properties, drawings."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from flask import Blueprint, Response, request, url_for
+from marshmallow import Schema, fields, validate
+
+from api.common import access
+from api.common.body import JSON_TYPE, NDJSON_TYPE, load, read_json, require_media_type, takes
+from api.common.conditional import answer, expected_version
+from api.common.context import reading, services
+from api.common.effects import Effect, writing
+from api.common.formats import answer_list
+from api.common.json import dumps, loads
+from api.common.listing import ListQuery, lists, shapes
+from api.common.openapi import describes
+from api.common.query import parameters
+from api.common.resource import Api, Resource
+from api.molecules.formats import MOLECULE_FORMATS
+from api.molecules.schemas import (
+    MAX_BATCH,
+    STRUCTURE_FIELDS,
+    BatchQuerySchema,
+    LookupSchema,
+    MoleculeChangeSchema,
+    NewMoleculeSchema,
+    PropertiesSchema,
+    PropertyValuesSchema,
+)
+from app.domain.molecules import Identifier, NewMolecule, PropertyType, Structure
+from app.domain.properties import typed_values
+from app.errors import Fault, InvalidError, MalformedError, NotFoundError, StructureError
+from database.listing import Shape
+from database.repositories.base import Document
+from database.repositories.molecules import (
+    LOOKUP_KINDS,
+    MOLECULES,
+    Match,
+    MoleculeReader,
+    MoleculeRepository,
+    Outcome,
+    OutcomeStatus,
+)
+
+blueprint: Final = Blueprint("molecules", __name__)
+api: Final = Api(blueprint)
+_NEW_MOLECULE: Final = NewMoleculeSchema()
+_SVG_SHAPE: Final = Shape(only=("canonical_smiles",))
+
+
+class MoleculesResource(Resource):
+    """All molecules."""
+
+    @access.public
+    @lists(MOLECULES)
+    @describes(listing=MOLECULES, formats=MOLECULE_FORMATS)
+    def get(self, query: ListQuery) -> Response:
+        """List molecules, filtered, sorted and paged."""
+        return answer_list(MoleculeReader(reading()), query, MOLECULE_FORMATS)
+
+    @access.user("molecules:write")
+    @takes(NewMoleculeSchema)
+    @describes(record=MOLECULES, status=201)
+    def post(self, data: dict[str, Any]) -> Response:
+        """Create a molecule from a name and one structure."""
+        structure = _standardize(data)
+        with writing() as effect:
+            repository = MoleculeRepository(effect.session)
+            molecule_id = repository.add(_new_molecule(data, structure, _types(repository, [data])))
+            location = url_for("molecules.moleculeresource", molecule_id=molecule_id)
+            effect.answer = answer(repository.get(molecule_id), 201, {"Location": location})
+        return _done(effect)
+
+
+class MoleculeResource(Resource):
+    """One molecule."""
+
+    @access.public
+    @shapes(MOLECULES)
+    @describes(record=MOLECULES)
+    def get(self, molecule_id: UUID, shape: Shape) -> Response:
+        """Get one molecule."""
+        return answer(MoleculeReader(reading()).get(molecule_id, shape))
+
+    @access.user("molecules:write")
+    @takes(MoleculeChangeSchema)
+    @describes(record=MOLECULES, conditional=True)
+    def patch(self, molecule_id: UUID, data: dict[str, Any]) -> Response:
+        """Change a molecule's name, visibility, project or identifiers."""
+        version = expected_version()
+        with writing() as effect:
+            repository = MoleculeRepository(effect.session)
+            identifiers = data.pop("identifiers", None)
+            if data:
+                repository.change(molecule_id, data, version)
+                version = None
+            if identifiers is not None:
+                repository.put_identifiers(molecule_id, identifiers, version)
+            effect.answer = answer(repository.get(molecule_id))
+        return _done(effect)
+
+    @access.user("molecules:write")
+    @describes(status=204, conditional=True)
+    def delete(self, molecule_id: UUID) -> Response:
+        """Delete a molecule that nothing refers to."""
+        version = expected_version()
+        with writing() as effect:
+            MoleculeRepository(effect.session).remove(molecule_id, version)
+            effect.answer = Response(status=204)
+        return _done(effect)
+
+
+class MoleculeBatchResource(Resource):
+    """Many molecules in one call."""
+
+    @access.user("molecules:write")
+    @parameters(BatchQuerySchema)
+    @describes(
+        body_many=NewMoleculeSchema,
+        body_types=(JSON_TYPE, NDJSON_TYPE),
+        answer="BatchReport",
+    )
+    def post(self, arguments: dict[str, Any]) -> Response:
+        """Create up to 10,000 molecules; each record succeeds or is refused by itself unless atomic."""
+        records = _batch()
+        faults: dict[int, list[Fault]] = {}
+        loaded = _loaded(records, faults)
+        structures = _structures(loaded, faults)
+        with writing() as effect:
+            repository = MoleculeRepository(effect.session)
+            types = _types(repository, [data for _, data in loaded])
+            new = _new_molecules(loaded, structures, types, faults)
+            outcomes = repository.add_many([molecule for _, molecule in new])
+            results = _results(len(records), new, outcomes, faults)
+            if arguments["atomic"]:
+                _refuse_partial(results)
+            effect.answer = Response(dumps(_report(results)), content_type=JSON_TYPE)
+        return _done(effect)
+
+
+class MoleculeLookupResource(Resource):
+    """Molecules by their names elsewhere."""
+
+    @access.public
+    @takes(LookupSchema)
+    @describes(answer="LookupReport")
+    def post(self, data: dict[str, Any]) -> Response:
+        """Find molecules by ids, InChIKeys, CIDs, ChEMBL ids and CAS numbers in one call."""
+        wanted = [
+            *(("id", str(value)) for value in data["ids"]),
+            *(("inchikey", value) for value in data["inchikeys"]),
+            *(
+                (":".join(LOOKUP_KINDS[name]), str(value))
+                for name in LOOKUP_KINDS
+                for value in data[name]
+            ),
+        ]
+        wanted = list(dict.fromkeys(wanted))
+        matches = MoleculeReader(reading()).lookup(wanted)
+        found = {(match.kind, match.value) for match in matches}
+        missing = [{"kind": _kind_name(kind), "value": value} for kind, value in wanted if (kind, value) not in found]
+        return Response(
+            dumps({"data": [_match(match) for match in matches], "missing": missing}), content_type=JSON_TYPE
+        )
+
+
+class MoleculePropertiesResource(Resource):
+    """All property values of one molecule."""
+
+    @access.public
+    @describes(answer="PropertyValues")
+    def get(self, molecule_id: UUID) -> Response:
+        """List a molecule's property values."""
+        return _properties_answer(MoleculeReader(reading()).properties(molecule_id))
+
+    @access.user("molecules:write")
+    @takes(PropertiesSchema)
+    @describes(answer="PropertyValues", conditional=True)
+    def put(self, molecule_id: UUID, data: dict[str, Any]) -> Response:
+        """Put values in the place of all that the molecule has; raises the molecule's version."""
+        return _put_properties(molecule_id, data["properties"], "/properties")
+
+
+class MoleculePropertyResource(Resource):
+    """The values of one property of one molecule."""
+
+    @access.public
+    @describes(answer="PropertyValues")
+    def get(self, molecule_id: UUID, property_type: str) -> Response:
+        """List a molecule's values of one property."""
+        reader = MoleculeReader(reading())
+        found = reader.properties(molecule_id, property_type)
+        if found[1] == b"[]" and property_type not in reader.property_types():
+            msg = f"there is no property type {property_type[:80]!r}"
+            raise NotFoundError(msg)
+        return _properties_answer(found)
+
+    @access.user("molecules:write")
+    @takes(PropertyValuesSchema)
+    @describes(answer="PropertyValues", conditional=True)
+    def put(self, molecule_id: UUID, property_type: str, data: dict[str, Any]) -> Response:
+        """Put values in the place of all of one property; raises the molecule's version."""
+        values = [{**value, "property_type": property_type} for value in data["values"]]
+        return _put_properties(molecule_id, values, "/values", property_type)
+
+
+class SvgQuerySchema(Schema):
+    """Size of a drawing."""
+
+    width = fields.Integer(load_default=300, validate=validate.Range(50, 2000), metadata={"description": "Pixels."})
+    height = fields.Integer(load_default=300, validate=validate.Range(50, 2000), metadata={"description": "Pixels."})
+
+
+class MoleculeStructureResource(Resource):
+    """A molecule's drawing."""
+
+    @access.public
+    @parameters(SvgQuerySchema)
+    @describes(media_type="image/svg+xml")
+    def get(self, molecule_id: UUID, arguments: dict[str, Any]) -> Response:
+        """Draw a molecule's structure as SVG."""
+        document = MoleculeReader(reading()).get(molecule_id, _SVG_SHAPE)
+        smiles = loads(document.json)["canonical_smiles"]
+        if smiles is None:
+            msg = "this molecule has no single structure to draw"
+            raise NotFoundError(msg, code="no_structure")
+        svg = services().chemistry.render_svg(smiles, arguments["width"], arguments["height"])
+        response = answer(Document(svg.encode(), document.version))
+        if response.status_code != 304:  # noqa: PLR2004
+            response.content_type = "image/svg+xml; charset=utf-8"
+            response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+        return response
+
+
+api.add_resource(MoleculesResource, "/molecules")
+api.add_resource(MoleculeResource, "/molecules/<uuid:molecule_id>")
+api.add_resource(MoleculeBatchResource, "/molecules/batch")
+api.add_resource(MoleculeLookupResource, "/molecules/lookup")
+api.add_resource(MoleculePropertiesResource, "/molecules/<uuid:molecule_id>/properties")
+api.add_resource(MoleculePropertyResource, "/molecules/<uuid:molecule_id>/properties/<string:property_type>")
+api.add_resource(MoleculeStructureResource, "/molecules/<uuid:molecule_id>/structure.svg")
+
+
+def _done(effect: Effect) -> Response:
+    if effect.answer is None:
+        msg = "a write ended without an answer"
+        raise RuntimeError(msg)
+    return effect.answer
+
+
+def _notation(data: dict[str, Any]) -> tuple[Any, str]:
+    return next((name, data[name]) for name in STRUCTURE_FIELDS if name in data)
+
+
+def _standardize(data: dict[str, Any]) -> Structure:
+    notation, text = _notation(data)
+    try:
+        return services().chemistry.standardize(notation, text)
+    except StructureError as error:
+        raise _at_field(error, notation) from error
+
+
+def _at_field(error: StructureError, notation: str) -> InvalidError:
+    return InvalidError(error.detail, code="invalid_structure", faults=[Fault(f"/{notation}", error.detail)])
+
+
+def _new_molecule(data: dict[str, Any], structure: Structure, types: dict[str, PropertyType]) -> NewMolecule:
+    synonyms = (Identifier("name", "synonym", text) for text in data["synonyms"])
+    return NewMolecule(
+        name=data["name"],
+        structure=structure,
+        is_public=data["is_public"],
+        project_id=data["project_id"],
+        identifiers=tuple(dict.fromkeys([*data["identifiers"], *synonyms])),
+        properties=typed_values(data["properties"], types, "/properties"),
+    )
+
+
+def _types(repository: MoleculeRepository, bodies: list[dict[str, Any]]) -> dict[str, PropertyType]:
+    return repository.property_types() if any(data["properties"] for data in bodies) else {}
+
+
+def _batch() -> list[Any]:
+    kind = require_media_type(JSON_TYPE, NDJSON_TYPE)
+    records = read_json() if kind == JSON_TYPE else _ndjson(request.get_data(cache=True))
+    if not isinstance(records, list):
+        raise InvalidError.at("", "must be a JSON array, or NDJSON with one record a line")
+    if not 1 <= len(records) <= MAX_BATCH:
+        raise InvalidError.at("", f"a batch has 1 to {MAX_BATCH:,} records")
+    return records
+
+
+def _ndjson(data: bytes) -> list[Any]:
+    records = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(loads(line))
+        except MalformedError as error:
+            msg = f"line {number}: {error.detail}"
+            raise MalformedError(msg, code=error.code) from error
+    return records
+
+
+def _loaded(records: list[Any], faults: dict[int, list[Fault]]) -> list[tuple[int, dict[str, Any]]]:
+    loaded = []
+    for index, record in enumerate(records):
+        try:
+            loaded.append((index, load(_NEW_MOLECULE, record)))
+        except InvalidError as error:
+            faults[index] = list(error.faults)
+    return loaded
+
+
+def _structures(loaded: list[tuple[int, dict[str, Any]]], faults: dict[int, list[Fault]]) -> dict[int, Structure]:
+    results = services().chemistry.standardize_many([_notation(data) for _, data in loaded])
+    structures = {}
+    for (index, data), result in zip(loaded, results, strict=True):
+        if isinstance(result, StructureError):
+            faults[index] = list(_at_field(result, _notation(data)[0]).faults)
+        else:
+            structures[index] = result
+    return structures
+
+
+def _new_molecules(
+    loaded: list[tuple[int, dict[str, Any]]],
+    structures: dict[int, Structure],
+    types: dict[str, PropertyType],
+    faults: dict[int, list[Fault]],
+) -> list[tuple[int, NewMolecule]]:
+    new = []
+    for index, data in loaded:
+        if index not in structures:
+            continue
+        try:
+            new.append((index, _new_molecule(data, structures[index], types)))
+        except InvalidError as error:
+            faults[index] = list(error.faults)
+    return new
+
+
+def _results(
+    count: int, new: list[tuple[int, NewMolecule]], outcomes: list[Outcome], faults: dict[int, list[Fault]]
+) -> list[dict[str, Any]]:
+    by_index = {index: outcome for (index, _), outcome in zip(new, outcomes, strict=True)}
+    return [_result(index, by_index.get(index), faults.get(index, [])) for index in range(count)]
+
+
+def _result(index: int, outcome: Outcome | None, faults: list[Fault]) -> dict[str, Any]:
+    if outcome is not None and outcome.reason:
+        faults = [*faults, Fault(outcome.pointer, outcome.reason)]
+    return {
+        "index": index,
+        "status": outcome.status if outcome else OutcomeStatus.REFUSED,
+        "id": outcome.id if outcome else None,
+        "errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults],
+    }
+
+
+def _refuse_partial(results: list[dict[str, Any]]) -> None:
+    faults = [
+        Fault(f"/{result['index']}{error['pointer']}", error["detail"])
+        for result in results
+        for error in result["errors"]
+    ]
+    if faults:
+        msg = "nothing was stored: the batch is atomic and some of its records are refused"
+        raise InvalidError(msg, code="batch_refused", faults=faults)
+
+
+def _report(results: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {status.value: sum(result["status"] is status for result in results) for status in OutcomeStatus}
+    return {**counts, "results": results}
+
+
+def _kind_name(kind: str) -> str:
+    return kind.partition(":")[2] or kind
+
+
+def _match(match: Match) -> dict[str, Any]:
+    return {
+        "kind": _kind_name(match.kind),
+        "value": match.value,
+        "id": match.id,
+        "name": match.name,
+        "inchikey": match.inchikey,
+    }
+
+
+def _properties_answer(found: tuple[int, bytes]) -> Response:
+    version, values = found
+    return answer(Document(b'{"data":' + values + b"}", version))
+
+
+def _put_properties(
+    molecule_id: UUID, values: list[dict[str, Any]], pointer: str, property_type: str | None = None
+) -> Response:
+    version = expected_version()
+    with writing() as effect:
+        repository = MoleculeRepository(effect.session)
+        typed = typed_values(values, repository.property_types(), pointer)
+        repository.put_properties(molecule_id, typed, version, property_type)
+        effect.answer = _properties_answer(repository.properties(molecule_id, property_type))
+    return _done(effect)
+
+

@@ -1,0 +1,202 @@
+"""What clients may say of a molecule."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from app.domain.molecules import Identifier
+
+MAX_STRUCTURE: Final = 200_000
+MAX_BATCH: Final = 10_000
+MAX_LOOKUP: Final = 1000
+STRUCTURE_FIELDS: Final = ("smiles", "inchi", "molfile")
+
+
+class Text(fields.String):
+    """A text without characters that merely look like nothing."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        stripped = text.strip()
+        if not stripped:
+            msg = "must not be blank"
+            raise ValidationError(msg)
+        return stripped
+
+
+def name_field(**kwargs: Any) -> Text:  # noqa: ANN401 - marshmallow's own
+    """Return the field for a molecule's name."""
+    return Text(validate=validate.Length(1, 500), metadata={"example": "Glycerol"}, **kwargs)
+
+
+class IdentifierSchema(Schema):
+    """A name or number of the molecule in another register."""
+
+    source = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[a-z][a-z0-9_]{0,39}\Z"),
+        metadata={"description": "Register: cas, pubchem, chembl, dsstox, name.", "example": "cas"},
+    )
+    kind = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[a-z][a-z0-9_]{0,39}\Z"),
+        metadata={"description": "cas_number, cid, chembl_id, dtxsid, synonym, iupac_name.", "example": "cas_number"},
+    )
+    external_id = Text(required=True, validate=validate.Length(1, 500), metadata={"example": "56-81-5"})
+    verified = fields.Boolean(
+        load_default=True,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "False for what is only remembered."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Identifier:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Identifier(**data)
+
+
+class PropertyValueSchema(Schema):
+    """One value of a property, in any unit that converts to the property's own."""
+
+    value = fields.Raw(
+        required=True,
+        validate=lambda value: _check_value(value),
+        metadata={"type": ["number", "string", "boolean"], "example": 291.15},
+    )
+    unit = fields.String(
+        load_default=None, allow_none=True, validate=validate.Length(1, 50), metadata={"example": "K"}
+    )
+    standard_uncertainty = fields.Float(
+        load_default=None, allow_none=True, validate=validate.Range(min=0), metadata={"description": "In `unit`."}
+    )
+    method = Text(load_default=None, allow_none=True, validate=validate.Length(1, 2000))
+    reference = Text(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, 2000),
+        metadata={"description": "Where the value is published, best as doi:..."},
+    )
+    verified = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+
+
+class TypedPropertyValueSchema(PropertyValueSchema):
+    """One value together with the name of its property."""
+
+    property_type = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[a-z][a-z0-9_]{0,79}\Z"),
+        metadata={"example": "melting_point"},
+    )
+
+
+def _check_value(value: object) -> None:
+    if not isinstance(value, (bool, int, float, str)):
+        msg = "must be a number, a text or true/false"
+        raise ValidationError(msg)
+    if isinstance(value, str) and not 1 <= len(value) <= 10_000:
+        msg = "a text has 1 to 10,000 characters"
+        raise ValidationError(msg)
+
+
+class NewMoleculeSchema(Schema):
+    """A molecule to create: a name and one structure."""
+
+    name = name_field(required=True)
+    smiles = fields.String(
+        validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "smiles", "example": "OCC(O)CO"}
+    )
+    inchi = fields.String(validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "inchi"})
+    molfile = fields.String(validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "molfile"})
+    synonyms = fields.List(
+        Text(validate=validate.Length(1, 500)), load_default=list, validate=validate.Length(max=500)
+    )
+    identifiers = fields.List(
+        fields.Nested(IdentifierSchema), load_default=list, validate=validate.Length(max=500)
+    )
+    properties = fields.List(
+        fields.Nested(TypedPropertyValueSchema), load_default=list, validate=validate.Length(max=500)
+    )
+    is_public = fields.Boolean(load_default=None, truthy={True}, falsy={False}, metadata={"type": "boolean"})
+    project_id = fields.UUID(load_default=None, allow_none=True)
+
+    @validates_schema
+    def one_structure(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse none, and more than one."""
+        if sum(name in data for name in STRUCTURE_FIELDS) != 1:
+            msg = "give exactly one of smiles, inchi and molfile"
+            raise ValidationError(msg)
+
+
+class MoleculeChangeSchema(Schema):
+    """What may be changed of a molecule; its structure is what it is."""
+
+    name = name_field()
+    is_public = fields.Boolean(truthy={True}, falsy={False})
+    project_id = fields.UUID(allow_none=True)
+    identifiers = fields.List(
+        fields.Nested(IdentifierSchema),
+        validate=validate.Length(max=500),
+        metadata={"description": "Takes the place of all identifiers, synonyms included."},
+    )
+
+    @validates_schema
+    def something(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse a change of nothing."""
+        if not data:
+            msg = "name what to change"
+            raise ValidationError(msg)
+
+
+class PropertiesSchema(Schema):
+    """Values that take the place of all that the molecule has."""
+
+    properties = fields.List(
+        fields.Nested(TypedPropertyValueSchema), required=True, validate=validate.Length(max=500)
+    )
+
+
+class PropertyValuesSchema(Schema):
+    """Values that take the place of all of one type."""
+
+    values = fields.List(fields.Nested(PropertyValueSchema), required=True, validate=validate.Length(max=100))
+
+
+def _keys(example: str) -> fields.List:
+    return fields.List(
+        fields.String(validate=validate.Length(1, 500)),
+        load_default=list,
+        validate=validate.Length(max=MAX_LOOKUP),
+        metadata={"example": [example]},
+    )
+
+
+class LookupSchema(Schema):
+    """Names to find molecules by, of several kinds in one call."""
+
+    ids = fields.List(fields.UUID(), load_default=list, validate=validate.Length(max=MAX_LOOKUP))
+    inchikeys = _keys("PEDCQBHIVMGVHV-UHFFFAOYSA-N")
+    cids = fields.List(
+        fields.Integer(strict=True, validate=validate.Range(1, 10**12)),
+        load_default=list,
+        validate=validate.Length(max=MAX_LOOKUP),
+        metadata={"example": [753]},
+    )
+    chembl_ids = _keys("CHEMBL692")
+    cas_numbers = _keys("56-81-5")
+
+    @validates_schema
+    def some(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse an empty call and one that asks for too much."""
+        count = sum(len(values) for values in data.values())
+        if not 1 <= count <= MAX_LOOKUP:
+            msg = f"give 1 to {MAX_LOOKUP} keys in all"
+            raise ValidationError(msg)
+
+
+class BatchQuerySchema(Schema):
+    """Parameters of a batch."""
+
+    atomic = fields.Boolean(load_default=False, metadata={"description": "All or nothing."})
