@@ -1,0 +1,1 @@
+"""The project's own starting data: 60 cryoprotectants, what is known of them, and from where."""
