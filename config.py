@@ -116,6 +116,22 @@ class Settings:
             ),
         )
 
+    @property
+    def shared_secret(self) -> str:
+        """What all processes of an installation know and nobody else: cursors and logins derive from it."""
+        return self.jwt_secret or self.require_database_url()
+
+    def require_database_url(self) -> str:
+        """Return the database's URL.
+
+        Raises:
+            SettingsError: None is set; the embedded database is started by `cryoprotect serve` alone.
+        """
+        if self.database_url is None:
+            msg = "set DATABASE_URL, or start with `cryoprotect serve`, which brings a database of its own"
+            raise SettingsError(msg)
+        return self.database_url
+
     def require_token_keys(self) -> None:
         """Refuse to go on where no key could verify a token.
 

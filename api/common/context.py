@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,7 +17,6 @@ from database.pool import Timing
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
     from app.services.tokens import TokenVerifier
-    from config import Settings
     from database.session import Database, ReadSession
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -27,11 +27,13 @@ _EXTENSION: Final = "cryoprotect"
 class Services:
     """The parts of the house that views use, made once by the factory."""
 
-    settings: Settings
     database: Database
     verifier: TokenVerifier
     chemistry: ChemistryPool
     cursor_key: bytes
+    limits: Mapping[str, object]
+    """What `GET /limits` publishes."""
+    max_import_bytes: int
 
 
 def register(app: Flask, services: Services) -> None:

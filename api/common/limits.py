@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -13,23 +14,29 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from api.common.context import caller
 from api.common.errors import HttpError
-from config import Settings
 
 LOG: Final = structlog.get_logger("limits")
 _EXEMPT_PREFIXES: Final = ("/health", "/metrics")
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many requests a minute an anonymous address and a user have, and where they are counted."""
+
+    anon_per_min: int
+    user_per_min: int
+    workers: int
+    storage_uri: str | None
+
+
 class RequestLimits:
     """Counts requests per minute; each worker takes its share where nothing is shared."""
 
-    def __init__(self, settings: Settings) -> None:
-        shared = settings.ratelimit_storage_uri
-        share = 1 if shared else settings.workers
-        self._limiter = SlidingWindowCounterRateLimiter(storage_from_string(shared or "memory://"))
-        self._stated = {"anon": settings.rate_limit_anon_per_min, "authenticated": settings.rate_limit_user_per_min}
-        self._items = {
-            role: RateLimitItemPerMinute(max(1, stated // share)) for role, stated in self._stated.items()
-        }
+    def __init__(self, allowance: Allowance) -> None:
+        share = 1 if allowance.storage_uri else allowance.workers
+        stated = {"anon": allowance.anon_per_min, "authenticated": allowance.user_per_min}
+        self._limiter = SlidingWindowCounterRateLimiter(storage_from_string(allowance.storage_uri or "memory://"))
+        self._items = {role: RateLimitItemPerMinute(max(1, count // share)) for role, count in stated.items()}
 
     def count(self) -> None:
         """Count this request.
@@ -58,12 +65,9 @@ class RequestLimits:
             )
 
 
-def register(app: Flask, settings: Settings) -> None:
-    """Count the app's requests, where limits are on."""
-    if not settings.rate_limits:
-        return
-    limits = RequestLimits(settings)
-    app.before_request(limits.count)
+def register(app: Flask, allowance: Allowance) -> None:
+    """Count the app's requests."""
+    app.before_request(RequestLimits(allowance).count)
     app.after_request(_headers)
 
 

@@ -1,1 +1,1 @@
-
+"""Imports over HTTP."""

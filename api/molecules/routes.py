@@ -12,13 +12,15 @@ from api.common import access
 from api.common.body import JSON_TYPE, NDJSON_TYPE, load, read_json, require_media_type, takes
 from api.common.conditional import answer, expected_version
 from api.common.context import reading, services
-from api.common.effects import Effect, writing
+from api.common.effects import writing
 from api.common.formats import answer_list
 from api.common.json import dumps, loads
 from api.common.listing import ListQuery, lists, shapes
 from api.common.openapi import describes
 from api.common.query import parameters
 from api.common.resource import Api, Resource
+from api.common.results import done, report, result
+from api.molecules.answers import BATCH_REPORT, LOOKUP_REPORT, PROPERTY_VALUES
 from api.molecules.formats import MOLECULE_FORMATS
 from api.molecules.schemas import (
     MAX_BATCH,
@@ -42,7 +44,6 @@ from database.repositories.molecules import (
     MoleculeReader,
     MoleculeRepository,
     Outcome,
-    OutcomeStatus,
 )
 
 blueprint: Final = Blueprint("molecules", __name__)
@@ -72,7 +73,7 @@ class MoleculesResource(Resource):
             molecule_id = repository.add(_new_molecule(data, structure, _types(repository, [data])))
             location = url_for("molecules.moleculeresource", molecule_id=molecule_id)
             effect.answer = answer(repository.get(molecule_id), 201, {"Location": location})
-        return _done(effect)
+        return done(effect)
 
 
 class MoleculeResource(Resource):
@@ -100,7 +101,7 @@ class MoleculeResource(Resource):
             if identifiers is not None:
                 repository.put_identifiers(molecule_id, identifiers, version)
             effect.answer = answer(repository.get(molecule_id))
-        return _done(effect)
+        return done(effect)
 
     @access.user("molecules:write")
     @describes(status=204, conditional=True)
@@ -110,7 +111,7 @@ class MoleculeResource(Resource):
         with writing() as effect:
             MoleculeRepository(effect.session).remove(molecule_id, version)
             effect.answer = Response(status=204)
-        return _done(effect)
+        return done(effect)
 
 
 class MoleculeBatchResource(Resource):
@@ -121,7 +122,7 @@ class MoleculeBatchResource(Resource):
     @describes(
         body_many=NewMoleculeSchema,
         body_types=(JSON_TYPE, NDJSON_TYPE),
-        answer="BatchReport",
+        answer=BATCH_REPORT,
     )
     def post(self, arguments: dict[str, Any]) -> Response:
         """Create up to 10,000 molecules; each record succeeds or is refused by itself unless atomic."""
@@ -137,8 +138,8 @@ class MoleculeBatchResource(Resource):
             results = _results(len(records), new, outcomes, faults)
             if arguments["atomic"]:
                 _refuse_partial(results)
-            effect.answer = Response(dumps(_report(results)), content_type=JSON_TYPE)
-        return _done(effect)
+            effect.answer = Response(dumps(report(results)), content_type=JSON_TYPE)
+        return done(effect)
 
 
 class MoleculeLookupResource(Resource):
@@ -146,7 +147,7 @@ class MoleculeLookupResource(Resource):
 
     @access.public
     @takes(LookupSchema)
-    @describes(answer="LookupReport")
+    @describes(answer=LOOKUP_REPORT)
     def post(self, data: dict[str, Any]) -> Response:
         """Find molecules by ids, InChIKeys, CIDs, ChEMBL ids and CAS numbers in one call."""
         wanted = [
@@ -171,14 +172,14 @@ class MoleculePropertiesResource(Resource):
     """All property values of one molecule."""
 
     @access.public
-    @describes(answer="PropertyValues")
+    @describes(answer=PROPERTY_VALUES)
     def get(self, molecule_id: UUID) -> Response:
         """List a molecule's property values."""
         return _properties_answer(MoleculeReader(reading()).properties(molecule_id))
 
     @access.user("molecules:write")
     @takes(PropertiesSchema)
-    @describes(answer="PropertyValues", conditional=True)
+    @describes(answer=PROPERTY_VALUES, conditional=True)
     def put(self, molecule_id: UUID, data: dict[str, Any]) -> Response:
         """Put values in the place of all that the molecule has; raises the molecule's version."""
         return _put_properties(molecule_id, data["properties"], "/properties")
@@ -188,7 +189,7 @@ class MoleculePropertyResource(Resource):
     """The values of one property of one molecule."""
 
     @access.public
-    @describes(answer="PropertyValues")
+    @describes(answer=PROPERTY_VALUES)
     def get(self, molecule_id: UUID, property_type: str) -> Response:
         """List a molecule's values of one property."""
         reader = MoleculeReader(reading())
@@ -200,7 +201,7 @@ class MoleculePropertyResource(Resource):
 
     @access.user("molecules:write")
     @takes(PropertyValuesSchema)
-    @describes(answer="PropertyValues", conditional=True)
+    @describes(answer=PROPERTY_VALUES, conditional=True)
     def put(self, molecule_id: UUID, property_type: str, data: dict[str, Any]) -> Response:
         """Put values in the place of all of one property; raises the molecule's version."""
         values = [{**value, "property_type": property_type} for value in data["values"]]
@@ -242,13 +243,6 @@ api.add_resource(MoleculeLookupResource, "/molecules/lookup")
 api.add_resource(MoleculePropertiesResource, "/molecules/<uuid:molecule_id>/properties")
 api.add_resource(MoleculePropertyResource, "/molecules/<uuid:molecule_id>/properties/<string:property_type>")
 api.add_resource(MoleculeStructureResource, "/molecules/<uuid:molecule_id>/structure.svg")
-
-
-def _done(effect: Effect) -> Response:
-    if effect.answer is None:
-        msg = "a write ended without an answer"
-        raise RuntimeError(msg)
-    return effect.answer
 
 
 def _notation(data: dict[str, Any]) -> tuple[Any, str]:
@@ -348,18 +342,7 @@ def _results(
     count: int, new: list[tuple[int, NewMolecule]], outcomes: list[Outcome], faults: dict[int, list[Fault]]
 ) -> list[dict[str, Any]]:
     by_index = {index: outcome for (index, _), outcome in zip(new, outcomes, strict=True)}
-    return [_result(index, by_index.get(index), faults.get(index, [])) for index in range(count)]
-
-
-def _result(index: int, outcome: Outcome | None, faults: list[Fault]) -> dict[str, Any]:
-    if outcome is not None and outcome.reason:
-        faults = [*faults, Fault(outcome.pointer, outcome.reason)]
-    return {
-        "index": index,
-        "status": outcome.status if outcome else OutcomeStatus.REFUSED,
-        "id": outcome.id if outcome else None,
-        "errors": [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults],
-    }
+    return [result(index, by_index.get(index), faults.get(index, [])) for index in range(count)]
 
 
 def _refuse_partial(results: list[dict[str, Any]]) -> None:
@@ -371,11 +354,6 @@ def _refuse_partial(results: list[dict[str, Any]]) -> None:
     if faults:
         msg = "nothing was stored: the batch is atomic and some of its records are refused"
         raise InvalidError(msg, code="batch_refused", faults=faults)
-
-
-def _report(results: list[dict[str, Any]]) -> dict[str, Any]:
-    counts = {status.value: sum(result["status"] is status for result in results) for status in OutcomeStatus}
-    return {**counts, "results": results}
 
 
 def _kind_name(kind: str) -> str:
@@ -406,6 +384,6 @@ def _put_properties(
         typed = typed_values(values, repository.property_types(), pointer)
         repository.put_properties(molecule_id, typed, version, property_type)
         effect.answer = _properties_answer(repository.properties(molecule_id, property_type))
-    return _done(effect)
+    return done(effect)
 
 

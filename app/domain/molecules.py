@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 Notation = Literal["smiles", "inchi", "molfile"]
+ValueKind = Literal["numeric", "text", "boolean"]
 
 
 class MoleculeKind(StrEnum):
@@ -69,7 +70,9 @@ class PropertyType:
 
     name: str
     unit: str | None
-    value_kind: Literal["numeric", "text", "boolean"]
+    """None where the value is not a number; "1" for a number without dimension."""
+    value_kind: ValueKind
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

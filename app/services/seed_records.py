@@ -12,13 +12,11 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
-from app.domain.molecules import Identifier, MoleculeKind, Notation, PropertyValue
+from app.domain.molecules import Identifier, MoleculeKind, Notation, PropertyType, PropertyValue, ValueKind
 
 DATA_SOURCE_NAME: Final = "CryoProtect seed"
-
-ValueKind = Literal["numeric", "text", "boolean"]
 
 _REGISTERS: Final = (
     ("cas", "cas", "cas_number"),
@@ -26,17 +24,6 @@ _REGISTERS: Final = (
     ("chembl_id", "chembl", "chembl_id"),
     ("dtxsid", "dsstox", "dtxsid"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyType:
-    """A kind of value that molecules, predictions and experiments may have."""
-
-    name: str
-    unit: str | None
-    """None where the value is not a number; "1" for a number without dimension."""
-    value_kind: ValueKind
-    description: str
 
 
 @dataclass(frozen=True, slots=True)

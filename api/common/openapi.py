@@ -1,0 +1,351 @@
+"""The OpenAPI 3.1 document, made from what the views already declare.
+
+Nothing is written twice: parameters come from the listings and the query schemas, bodies from the body
+schemas, records from the listings' fields, summaries from docstrings, security from the access marks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, cast
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask
+from marshmallow import Schema
+from werkzeug.routing import Rule
+
+from api.common.access import METHODS, mark_of
+from api.common.body import JSON_TYPE
+from api.common.errors import PROBLEM_JSON
+from api.common.formats import Format
+from api.common.listing import COUNTINGS, DETAILS, MAX_LIMIT, MAX_QUERY_TEXT
+from database.listing import Kind, Listing
+
+_V = TypeVar("_V", bound=Callable[..., Any])
+_CONVERTERS: Final = re.compile(r"<(?:(\w+):)?(\w+)>")
+_KINDS: Final[dict[Kind, dict[str, Any]]] = {
+    Kind.TEXT: {"type": "string"},
+    Kind.UUID: {"type": "string", "format": "uuid"},
+    Kind.FLOAT: {"type": "number"},
+    Kind.INTEGER: {"type": "integer"},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
+    Kind.JSON: {"type": "object"},
+}
+_PROBLEMS: Final = {
+    400: "The request cannot be read, or names something that does not exist.",
+    401: "A token is needed, or the one sent cannot be accepted.",
+    403: "The caller may not do this.",
+    404: "There is no such record, or none that the caller may see.",
+    406: "None of the formats asked for is offered.",
+    409: "The request contradicts what is stored.",
+    412: "The record was changed meanwhile.",
+    413: "The body is too large.",
+    415: "The body's media type is not taken.",
+    422: "The values cannot be accepted; `errors` points to each.",
+    428: "If-Match is needed.",
+    429: "Too many requests; see Retry-After.",
+    503: "A part that this needs does not answer now; see Retry-After.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A named JSON shape that a view answers with."""
+
+    name: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a view's declarations do not say by themselves."""
+
+    status: int = 200
+    listing: Listing | None = None
+    record: Listing | None = None
+    answer: Answer | None = None
+    formats: Mapping[str, Format] = field(default_factory=dict)
+    media_type: str = JSON_TYPE
+    body_many: type[Schema] | None = None
+    body_any: str | None = None
+    """Description of a JSON body that is taken as its source sends it."""
+    body_types: tuple[str, ...] = (JSON_TYPE,)
+    conditional: bool = False
+
+
+def describes(**said: Any) -> Callable[[_V], _V]:  # noqa: ANN401 - the fields of Description
+    """Say what a view answers with."""
+    description = Description(**said)
+
+    def decorate(view: _V) -> _V:
+        view.description = description  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def build(app: Flask, version: str, related: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the OpenAPI document of all views under the API's base path.
+
+    `related` gives the JSON schema of each related record by `listing.name`.
+    """
+    spec = APISpec(
+        title="CryoProtect",
+        version=version,
+        openapi_version="3.1.0",
+        plugins=[MarshmallowPlugin()],
+        info={"description": "Keep, compare and predict cryoprotectants.", "license": {"name": "MIT"}},
+        servers=[{"url": "/"}],
+    )
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    spec.components.schema("Problem", component=_problem_schema())
+    for status, description in _PROBLEMS.items():
+        spec.components.response(f"Problem{status}", _problem_response(status, description))
+    writer = _Writer(spec, related)
+    for rule, methods in _api_rules(app):
+        spec.path(path=_path(rule), operations=writer.operations(app, rule, methods), parameters=_path_parameters(rule))
+    return cast("dict[str, Any]", spec.to_dict())
+
+
+class _Writer:
+    def __init__(self, spec: APISpec, related: Mapping[str, Mapping[str, Any]]) -> None:
+        self._spec = spec
+        self._related = related
+        self._known: set[str] = set()
+
+    def operations(self, app: Flask, rule: Rule, methods: list[str]) -> dict[str, Any]:
+        resource = app.view_functions[rule.endpoint].view_class  # type: ignore[attr-defined]
+        return {name: self._operation(rule, name, getattr(resource, name)) for name in methods}
+
+    def _operation(self, rule: Rule, name: str, view: Callable[..., Any]) -> dict[str, Any]:
+        said: Description = getattr(view, "description", Description())
+        mark = mark_of(view)
+        assert mark is not None  # noqa: S101 - start-up has checked it
+        lines = inspect.cleandoc(view.__doc__ or "").splitlines()
+        operation: dict[str, Any] = {
+            "operationId": f"{name}_{rule.endpoint.replace('.', '_')}",
+            "summary": lines[0].rstrip(".") if lines else "",
+            "tags": [rule.endpoint.partition(".")[0]],
+            "security": [{}, {"bearer": []}] if "anon" in mark.roles else [{"bearer": []}],
+            "parameters": list(self._parameters(view, name, said)),
+            "responses": self._responses(rule, view, name, said),
+        }
+        if mark.scope:
+            operation["description"] = f"Scope: `{mark.scope}`."
+        body = self._body(view, said)
+        if body:
+            operation["requestBody"] = {"required": True, "content": body}
+        return operation
+
+    def _parameters(self, view: Callable[..., Any], name: str, said: Description) -> Iterator[dict[str, Any]]:
+        if listing := getattr(view, "listing", None):
+            yield from list_parameters(listing, said.formats)
+        if listing := getattr(view, "shape_listing", None):
+            yield from shape_parameters(listing)
+        if schema := getattr(view, "query_schema", None):
+            yield from self._schema_parameters(schema)
+        if said.conditional:
+            yield _header("If-Match", "The record's ETag, or `*`.", required=True)
+        if name == "get" and (said.record or said.media_type != JSON_TYPE):
+            yield _header("If-None-Match", "An ETag; 304 where the record still is just that.")
+        if name == "post":
+            yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.")
+        if name != "get":
+            yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.")
+
+    def _schema_parameters(self, schema: type[Schema]) -> Iterator[dict[str, Any]]:
+        resolver = cast("MarshmallowPlugin", self._spec.plugins[0])
+        for item in resolver.converter.schema2parameters(schema, location="query"):
+            yield cast("dict[str, Any]", item)
+
+    def _body(self, view: Callable[..., Any], said: Description) -> dict[str, Any]:
+        if said.body_any:
+            return {JSON_TYPE: {"schema": {"type": ["object", "array"], "description": said.body_any}}}
+        schema = getattr(view, "body_schema", None)
+        if schema is not None:
+            return {JSON_TYPE: {"schema": schema}}
+        if said.body_many is not None:
+            many = {"type": "array", "minItems": 1, "maxItems": 10_000, "items": said.body_many}
+            lines = {"type": "string", "description": "One JSON record a line."}
+            return {kind: {"schema": many if kind == JSON_TYPE else lines} for kind in said.body_types}
+        return {}
+
+    def _responses(self, rule: Rule, view: Callable[..., Any], name: str, said: Description) -> dict[str, Any]:
+        good: dict[str, Any] = {"description": "Done."}
+        if content := self._content(said):
+            good["content"] = content
+        responses: dict[str, Any] = {str(said.status): good}
+        if said.record or said.media_type != JSON_TYPE:
+            good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
+            if name == "get":
+                responses["304"] = {"description": "Not modified."}
+        for status in self._problems(rule, view, name, said):
+            responses[str(status)] = f"Problem{status}"
+        return responses
+
+    def _content(self, said: Description) -> dict[str, Any]:
+        if said.listing:
+            page = {JSON_TYPE: {"schema": self._page(said.listing)}}
+            return page | {item.media_type: {"schema": {"type": "string"}} for item in said.formats.values()}
+        if said.record:
+            return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{self._record(said.record)}"}}}
+        if said.answer:
+            if said.answer.name not in self._known:
+                self._known.add(said.answer.name)
+                self._spec.components.schema(said.answer.name, component=dict(said.answer.schema))
+            return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{said.answer.name}"}}}
+        return {said.media_type: {"schema": {"type": "string"}}} if said.media_type != JSON_TYPE else {}
+
+    def _page(self, listing: Listing) -> dict[str, Any]:
+        page = {
+            "type": "object",
+            "required": ["limit", "next", "count"],
+            "properties": {
+                "limit": {"type": "integer"},
+                "next": {"type": ["string", "null"]},
+                "count": {"type": ["integer", "null"]},
+            },
+        }
+        items = {"type": "array", "items": {"$ref": f"#/components/schemas/{self._record(listing)}"}}
+        return {"type": "object", "required": ["data", "page"], "properties": {"data": items, "page": page}}
+
+    def _record(self, listing: Listing) -> str:
+        name = listing.name.rstrip("s").capitalize()
+        if name not in self._known:
+            self._known.add(name)
+            properties = {item.name: _field_schema(item.kind, item.nullable, item.description) for item in listing.fields}
+            properties |= {
+                item.name: {**self._related[f"{listing.name}.{item.name}"], "description": item.description}
+                for item in listing.related
+            }
+            self._spec.components.schema(
+                name, component={"type": "object", "properties": properties, "additionalProperties": False}
+            )
+        return name
+
+    def _problems(self, rule: Rule, view: Callable[..., Any], name: str, said: Description) -> list[int]:
+        statuses = {400, 401, 429, 503}
+        if rule.arguments:
+            statuses.add(404)
+        if name == "get":
+            statuses |= {406, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()
+            return sorted(statuses)
+        statuses |= {409, 413, 415, 422}
+        mark = mark_of(view)
+        if mark and "anon" not in mark.roles:
+            statuses.add(403)
+        if said.conditional:
+            statuses |= {412, 428}
+        return sorted(statuses)
+
+
+def list_parameters(listing: Listing, formats: Mapping[str, Format]) -> Iterator[dict[str, Any]]:
+    """Give the query parameters of a list."""
+    yield from shape_parameters(listing)
+    yield _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Records a page; 50 by default.")
+    yield _query("cursor", {"type": "string", "maxLength": 8192}, "`page.next` of the page before.")
+    yield _query(
+        "order_by",
+        {"type": "string", "examples": [str(sort) for sort in listing.default_order]},
+        f"Fields with commas between them, `-` for descending: {', '.join(listing.sortable)}.",
+    )
+    yield _query("count", {"type": "string", "enum": list(COUNTINGS)}, "Whether and how to count all records.")
+    yield _query("modified_after", {"type": "string", "format": "date-time"}, "Only records changed after this time.")
+    yield _query("format", {"type": "string", "enum": ["json", *formats]}, "Goes before Accept.")
+    if listing.search:
+        text = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY_TEXT, "pattern": r"\S"}
+        yield _query("q", text, "Full-text search over names.")
+    for item in listing.fields:
+        for operator in item.operators:
+            yield _filter_parameter(item.name, operator, item.kind)
+
+
+def shape_parameters(listing: Listing) -> Iterator[dict[str, Any]]:
+    """Give the query parameters that choose parts of records."""
+    shown = ", ".join(listing.shown)
+    yield _query("detail", {"type": "string", "enum": list(DETAILS)}, "How much of each record; `standard` by default.")
+    yield _query("include", {"type": "string"}, f"Further parts, with commas between them: {shown}.")
+    yield _query("only", {"type": "string"}, f"Just these parts, with commas between them: {shown}.")
+
+
+def _filter_parameter(name: str, operator: str, kind: Kind) -> dict[str, Any]:
+    label = name if operator == "exact" else f"{name}__{operator}"
+    if operator == "isnull":
+        return _query(label, {"type": "boolean"}, f"Whether {name} is missing.")
+    if operator == "in":
+        return _query(label, {"type": "string"}, f"{name} is one of these, with commas between them.")
+    if operator == "range":
+        return _query(label, {"type": "string"}, f"{name} lies between two values with a comma between them.")
+    return _query(label, _KINDS[kind], f"Filter: {name} {operator}.")
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"in": "query", "name": name, "schema": dict(schema), "description": description}
+
+
+def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+    return {
+        "in": "header",
+        "name": name,
+        "schema": {"type": "string"},
+        "description": description,
+        "required": required,
+    }
+
+
+def _field_schema(kind: Kind, nullable: bool, description: str) -> dict[str, Any]:  # noqa: FBT001
+    schema = dict(_KINDS[kind])
+    if nullable:
+        schema["type"] = [schema["type"], "null"]
+    return {**schema, "description": description}
+
+
+def _problem_schema() -> dict[str, Any]:
+    text = {"type": "string"}
+    fault = {"type": "object", "required": ["pointer", "detail"], "properties": {"pointer": text, "detail": text}}
+    names = ("type", "title", "detail", "instance", "code")
+    return {
+        "type": "object",
+        "description": "RFC 9457.",
+        "required": [*names, "status", "request_id"],
+        "properties": {
+            **{name: text for name in names},
+            "status": {"type": "integer"},
+            "request_id": {"type": ["string", "null"]},
+            "errors": {"type": "array", "items": fault},
+        },
+    }
+
+
+def _problem_response(status: int, description: str) -> dict[str, Any]:
+    response: dict[str, Any] = {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in {429, 503}:
+        response["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
+    return response
+
+
+def _api_rules(app: Flask) -> Iterator[tuple[Rule, list[str]]]:
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view = app.view_functions[rule.endpoint]
+        if rule.rule.startswith("/api/") and hasattr(view, "view_class"):
+            yield rule, sorted(name for name in METHODS if name.upper() in (rule.methods or set()))
+
+
+def _path(rule: Rule) -> str:
+    return _CONVERTERS.sub(r"{\2}", rule.rule)
+
+
+def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
+    schemas = {"uuid": {"type": "string", "format": "uuid"}}
+    return [
+        {"in": "path", "name": name, "required": True, "schema": schemas.get(converter, {"type": "string"})}
+        for converter, name in _CONVERTERS.findall(rule.rule)
+    ]

@@ -1,0 +1,62 @@
+"""Records of ChEMBL and PubChem, posted as those services send them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from flask import Blueprint, Response, request
+from marshmallow import Schema, fields, validate
+
+from api.common import access
+from api.common.body import JSON_TYPE, read_json
+from api.common.context import services
+from api.common.effects import writing
+from api.common.json import dumps
+from api.common.openapi import describes
+from api.common.query import parameters
+from api.common.resource import Api, Resource
+from api.common.results import done, report, result
+from api.molecules.answers import IMPORT_REPORT
+from app.services.import_records import PARSERS, SOURCES, load_records, standardize_records
+
+blueprint: Final = Blueprint("imports", __name__)
+api: Final = Api(blueprint)
+
+
+class RecordsQuerySchema(Schema):
+    """Where the records come from."""
+
+    source = fields.String(required=True, validate=validate.OneOf(sorted(PARSERS)))
+    release = fields.String(
+        load_default="",
+        validate=validate.Length(max=200),
+        metadata={"description": "The source's release, for instance ChEMBL_36.", "example": "ChEMBL_36"},
+    )
+
+
+class ImportRecordsResource(Resource):
+    """Other services' records."""
+
+    @access.service("imports:write")
+    @parameters(RecordsQuerySchema)
+    @describes(
+        answer=IMPORT_REPORT,
+        body_any="ChEMBL: a molecules page, an array of molecules or one molecule. "
+        "PubChem: PropertyTable, PC_Compounds or a PUG View record.",
+    )
+    def post(self, arguments: dict[str, Any]) -> Response:
+        """Import records of ChEMBL or PubChem just as those services send them."""
+        request.max_content_length = services().max_import_bytes
+        records = PARSERS[arguments["source"]](read_json())
+        ready = standardize_records(services().chemistry, records)
+        source = replace(SOURCES[arguments["source"]], release=arguments["release"])
+        with writing() as effect:
+            imported = load_records(effect.session, source, ready)
+            results = [result(index, outcome, []) for index, outcome in enumerate(imported.outcomes)]
+            body = {"import_run_id": imported.run_id, **report(results)}
+            effect.answer = Response(dumps(body), content_type=JSON_TYPE)
+        return done(effect)
+
+
+api.add_resource(ImportRecordsResource, "/imports/records")

@@ -1,0 +1,27 @@
+"""The blueprints under /api/v1, and the check that each of their views says who may call it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Flask
+
+from api.common import access
+from api.imports import routes as imports
+from api.molecules import routes as molecules
+from api.system import routes as system
+
+BASE_PATH: Final = "/api/v1"
+BLUEPRINTS: Final = (molecules.blueprint, imports.blueprint, system.blueprint)
+
+
+def register(app: Flask) -> None:
+    """Register all views and refuse to start where one bears no access mark.
+
+    Raises:
+        RuntimeError: It names the views without a mark.
+    """
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=BASE_PATH)
+    app.register_blueprint(system.root)
+    access.check(app)

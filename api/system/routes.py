@@ -1,0 +1,130 @@
+"""Limits, version and caller under the API; health, OpenAPI and documentation beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from flask import Blueprint, Response, current_app, render_template
+
+from api.common import access
+from api.common.context import caller, services
+from api.common.json import dumps
+from api.common.openapi import Answer, build, describes
+from api.common.resource import Api, Resource
+from api.molecules.answers import RELATED
+from app.domain.callers import SERVICE
+from app.errors import UnavailableError
+from app.seed import RELEASE
+from database.repositories.system import SystemRepository
+
+blueprint: Final = Blueprint("system", __name__)
+root: Final = Blueprint("root", __name__, template_folder="templates")
+api: Final = Api(blueprint)
+_JSON: Final = "application/json"
+_TEXT: Final = {"type": "string"}
+_OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
+
+
+class LimitsResource(Resource):
+    """The service's limits."""
+
+    @access.public
+    @describes(answer=Answer("Limits", {"type": "object"}))
+    def get(self) -> Response:
+        """Show request limits, body sizes and page sizes."""
+        return Response(dumps(services().limits), content_type=_JSON)
+
+
+class VersionResource(Resource):
+    """The service's version."""
+
+    @access.public
+    @describes(
+        answer=Answer(
+            "Version",
+            {"type": "object", "properties": {"version": _TEXT, "api": _TEXT, "data_release": _TEXT}},
+        )
+    )
+    def get(self) -> Response:
+        """Show the version of the service and of the data that it brings along."""
+        said = {"version": version("cryoprotect"), "api": "v1", "data_release": RELEASE}
+        return Response(dumps(said), content_type=_JSON)
+
+
+class MeResource(Resource):
+    """The caller."""
+
+    @access.public
+    @describes(
+        answer=Answer(
+            "Me",
+            {
+                "type": "object",
+                "properties": {
+                    "role": _TEXT,
+                    "user_id": _OPTIONAL_TEXT,
+                    "scopes": {"type": ["array", "null"], "items": _TEXT},
+                },
+            },
+        )
+    )
+    def get(self) -> Response:
+        """Show who the service takes the caller for."""
+        who = caller()
+        said = {"role": who.role, "user_id": who.user_id, "scopes": who.scopes}
+        return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "private, no-store"})
+
+
+api.add_resource(LimitsResource, "/limits")
+api.add_resource(VersionResource, "/version")
+api.add_resource(MeResource, "/me")
+
+
+@root.get("/health/live")
+@access.public
+def live() -> Response:
+    """Say that the process answers."""
+    return Response(dumps({"status": "ok"}), content_type=_JSON, headers={"Cache-Control": "no-store"})
+
+
+@root.get("/health/ready")
+@access.public
+def ready() -> Response:
+    """Say whether the database answers and has the schema that this code needs."""
+    revision = SystemRepository(services().database.reading(SERVICE)).revision()
+    head = current_app.config["MIGRATION_HEAD"]
+    if revision != head:
+        msg = f"the database is at {revision or 'nothing'}, this service needs {head}"
+        raise UnavailableError(msg, retry_after_s=5, code="schema_not_at_head")
+    said = {"status": "ok", "database": "ok", "revision": revision}
+    return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "no-store"})
+
+
+@root.get("/openapi.json")
+@access.public
+def openapi() -> Response:
+    """Give the OpenAPI document."""
+    return Response(_document_json(), content_type=_JSON, headers={"Cache-Control": "public, max-age=300"})
+
+
+@root.get("/docs")
+@access.public
+def docs() -> Response:
+    """Show the documentation page; nothing on it comes from elsewhere."""
+    page = Response(render_template("docs.html", document=_document()), content_type="text/html; charset=utf-8")
+    page.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+    page.headers["Cache-Control"] = "public, max-age=300"
+    return page
+
+
+@cache
+def _document() -> dict[str, Any]:
+    # One app a process, and its views do not change: made at the first call, then kept.
+    return build(current_app._get_current_object(), version("cryoprotect"), RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+@cache
+def _document_json() -> bytes:
+    return dumps(_document())

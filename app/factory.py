@@ -1,0 +1,99 @@
+"""`create_app`: the only place where everything is wired together."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from api import registry
+from api.common import context, effects, errors, headers, limits
+from api.common.json import JsonProvider
+from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
+from app.logging import configure_logging
+from app.services.chemistry import ChemistryPool
+from app.services.jwks import Jwks
+from app.services.tokens import TokenVerifier
+from config import Settings
+from database.migrate import head
+from database.session import Database
+from database.urls import database_urls
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the application; its pools open with the first use in each process.
+
+    Raises:
+        SettingsError: No key could verify a token, or no database is named.
+    """
+    settings.require_token_keys()
+    configure_logging(settings.log_level)
+    # No static folder: its view would bear no access mark.
+    app = Flask(__name__, static_folder=None)
+    app.json = JsonProvider(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MIGRATION_HEAD"] = head()
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    context.register(app, _services(settings))
+    errors.register(app)
+    effects.register(app)
+    if settings.rate_limits:
+        limits.register(app, _allowance(settings))
+    headers.register(app, settings.cors_origins)
+    registry.register(app)
+    return app
+
+
+def _services(settings: Settings) -> context.Services:
+    urls = database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
+    database = Database(
+        urls,
+        min_size=settings.pool_min,
+        max_size=settings.pool_max,
+        timeout_s=settings.pool_timeout_s,
+        transaction_pooler=settings.transaction_pooler,
+    )
+    database.open()
+    return context.Services(
+        database=database,
+        verifier=TokenVerifier(
+            settings.jwt_secret, Jwks(settings.jwks_url) if settings.jwks_url else None, settings.jwt_issuer
+        ),
+        chemistry=ChemistryPool(
+            settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
+        ),
+        cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
+        limits=_published_limits(settings),
+        max_import_bytes=settings.max_import_bytes,
+    )
+
+
+def _allowance(settings: Settings) -> limits.Allowance:
+    return limits.Allowance(
+        anon_per_min=settings.rate_limit_anon_per_min,
+        user_per_min=settings.rate_limit_user_per_min,
+        workers=settings.workers,
+        storage_uri=settings.ratelimit_storage_uri,
+    )
+
+
+def _published_limits(settings: Settings) -> dict[str, object]:
+    on = settings.rate_limits
+    return {
+        "requests_per_min": {
+            "anon": settings.rate_limit_anon_per_min if on else None,
+            "authenticated": settings.rate_limit_user_per_min if on else None,
+            "service_role": None,
+        },
+        "body_bytes": settings.max_body_bytes,
+        "import_bytes": settings.max_import_bytes,
+        "page": {"default": DEFAULT_LIMIT, "max": MAX_LIMIT},
+        "batch_records": 10_000,
+        "structure_time_limit_s": settings.chemistry_time_limit_s,
+    }
+
+
