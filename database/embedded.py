@@ -25,7 +25,7 @@ import psutil
 
 from database.cluster import DATABASE, ENVIRONMENT, SUPERUSER, Cluster, Postmaster, refusal
 from database.errors import DatabaseRefusal
-from database.socket_folder import clear_socket, remove_socket_folder, socket_folder
+from database.socket_folder import accepts, clear_socket, remove_socket_folder, socket_folder
 
 START_TIMEOUT_S: Final = 1800.0
 STOP_TIMEOUT_S: Final = 120.0
@@ -33,6 +33,8 @@ LEFTOVER_TIMEOUT_S: Final = 10.0
 POLL_INTERVAL_S: Final = 0.05
 PATIENCE_S: Final = 5.0
 LARGEST_LOG_BYTES: Final = 10 * 1024 * 1024
+# Children that outlive their use here; Python warns of a child that is forgotten while it runs.
+_LEFT_TO_OTHERS: Final[list[subprocess.Popen[bytes]]] = []
 
 
 class EmbeddedServer:
@@ -112,6 +114,8 @@ class EmbeddedServer:
             self._use = None
             if _try_lock(use, fcntl.LOCK_EX):
                 self._stop()
+            elif self._child is not None:
+                _LEFT_TO_OTHERS.append(self._child)
 
     def _start(self) -> None:
         try:
@@ -132,7 +136,7 @@ class EmbeddedServer:
         """Return whether a server runs already; end what is left of one that was killed."""
         deadline = time.monotonic() + LEFTOVER_TIMEOUT_S
         while _is_alive(self._data_dir):
-            if _postmaster(self._cluster) is not None:
+            if accepts(socket_folder(self._data_dir)):
                 return True
             if time.monotonic() > deadline:
                 self._end_leftovers()
@@ -243,7 +247,7 @@ def base_url(data_dir: Path) -> str:
 
 def _is_running(data_dir: Path) -> bool:
     postmaster = Cluster(data_dir.resolve() / "postgres").postmaster()
-    return postmaster is not None and postmaster.ready and _is_alive(data_dir)
+    return postmaster is not None and postmaster.ready and accepts(Path(postmaster.socket_folder))
 
 
 def _is_alive(data_dir: Path) -> bool:
@@ -255,7 +259,7 @@ def _is_alive(data_dir: Path) -> bool:
 
 
 def _postmaster(cluster: Cluster) -> Postmaster | None:
-    """Return the server's first process, when it lives."""
+    """Return the server's first process, unless its id is another program's by now."""
     postmaster = cluster.postmaster()
     with suppress(psutil.Error):
         if postmaster and str(cluster.folder) in psutil.Process(postmaster.pid).cmdline():

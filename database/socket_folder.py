@@ -7,6 +7,7 @@ folder for temporary files, closed to others; one that another user made first i
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 from contextlib import suppress
@@ -19,6 +20,7 @@ from database.errors import DatabaseRefusal
 SOCKET_NAME: Final = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH_BYTES: Final = 107
 PRIVATE: Final = 0o700
+CONNECT_TIMEOUT_S: Final = 5.0
 
 
 def socket_folder(data_dir: Path) -> Path:
@@ -34,8 +36,19 @@ def socket_folder(data_dir: Path) -> Path:
         folder = Path(place) / name
         if _fits(folder) and _is_private(folder):
             return folder
-    msg = f"the path {data_dir} is too long for a socket, and no private folder can be made for temporary files"
+    msg = f"no socket can lie in {data_dir} (its path is too long, or has a comma), nor below {place}"
     raise DatabaseRefusal(msg)
+
+
+def accepts(folder: Path) -> bool:
+    """Return whether a server listens on the folder's socket, ready to answer or still recovering."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            client.connect(str(folder / SOCKET_NAME))
+        except OSError:
+            return False
+    return True
 
 
 def clear_socket(data_dir: Path) -> None:
@@ -52,7 +65,8 @@ def remove_socket_folder(data_dir: Path) -> None:
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / SOCKET_NAME)) <= LONGEST_SOCKET_PATH_BYTES
+    # A comma parts one host from the next in every client that is built on libpq.
+    return len(os.fsencode(folder / SOCKET_NAME)) <= LONGEST_SOCKET_PATH_BYTES and "," not in str(folder)
 
 
 def _is_private(folder: Path) -> bool:
