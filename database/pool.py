@@ -79,6 +79,7 @@ class Pool:
         try:
             yield connection
         finally:
+            _end(connection)
             timing.database_s += time.perf_counter() - started
             self._give_back(connection)
 
@@ -118,6 +119,7 @@ class Pool:
         try:
             begin(connection)
         except BaseException:
+            _end(connection)
             self._give_back(connection)
             raise
         return connection
@@ -130,8 +132,16 @@ class Pool:
             timing.pool_s += time.perf_counter() - started
 
     def _give_back(self, connection: psycopg.Connection) -> None:
-        # putconn itself rolls back an open transaction and discards a broken connection.
+        # A broken connection is discarded and replaced by the pool itself.
         self._pool.putconn(connection)
+
+
+def _end(connection: psycopg.Connection) -> None:
+    """Roll back what is still open; a connection that cannot even do that is closed."""
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        connection.close()
 
 
 def _configure(connection: psycopg.Connection) -> None:

@@ -33,10 +33,10 @@ class RequestLimits:
     """Counts requests per minute; each worker takes its share where nothing is shared."""
 
     def __init__(self, allowance: Allowance) -> None:
-        share = 1 if allowance.storage_uri else allowance.workers
+        self._share = 1 if allowance.storage_uri else allowance.workers
         stated = {"anon": allowance.anon_per_min, "authenticated": allowance.user_per_min}
         self._limiter = SlidingWindowCounterRateLimiter(storage_from_string(allowance.storage_uri or "memory://"))
-        self._items = {role: RateLimitItemPerMinute(max(1, count // share)) for role, count in stated.items()}
+        self._items = {role: RateLimitItemPerMinute(max(1, count // self._share)) for role, count in stated.items()}
 
     def count(self) -> None:
         """Count this request.
@@ -58,7 +58,7 @@ class RequestLimits:
             LOG.warning("rate limits are not counted", cause=type(error).__name__)
             return
         reset_s = max(1, int(window.reset_time - time.time()) + 1)
-        g.rate_limit = (item.amount, window.remaining, reset_s, who.role)
+        g.rate_limit = (item.amount * self._share, window.remaining * self._share, reset_s, who.role)
         if not allowed:
             raise HttpError(
                 429, "too many requests; wait before the next", code="too_many_requests", Retry_After=str(reset_s)

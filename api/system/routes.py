@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, render_template
@@ -14,6 +13,7 @@ from api.common.json import dumps
 from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
 from api.molecules.answers import RELATED
+from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import UnavailableError
 from app.seed import RELEASE
@@ -49,7 +49,7 @@ class VersionResource(Resource):
     )
     def get(self) -> Response:
         """Show the version of the service and of the data that it brings along."""
-        said = {"version": version("cryoprotect"), "api": "v1", "data_release": RELEASE}
+        said = {"version": VERSION, "api": "v1", "data_release": RELEASE}
         return Response(dumps(said), content_type=_JSON)
 
 
@@ -122,7 +122,7 @@ def docs() -> Response:
 @cache
 def _document() -> dict[str, Any]:
     # One app a process, and its views do not change: made at the first call, then kept.
-    return build(current_app._get_current_object(), version("cryoprotect"), RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
+    return build(current_app._get_current_object(), VERSION, RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @cache

@@ -27,8 +27,10 @@ def convert(value: float, unit: str, target: str) -> float:
     Raises:
         InvalidError: The unit is unknown or measures something else.
     """
+    if unit == target:
+        return value
     factor, offset = _conversion(unit, target)
-    return value * factor + offset
+    return _rounded(value * factor + offset)
 
 
 def convert_difference(value: float, unit: str, target: str) -> float:
@@ -37,13 +39,18 @@ def convert_difference(value: float, unit: str, target: str) -> float:
     Raises:
         InvalidError: The unit is unknown or measures something else.
     """
+    if unit == target:
+        return value
     factor, _ = _conversion(unit, target)
-    return value * abs(factor)
+    return _rounded(value * abs(factor))
+
+
+def _rounded(value: float) -> float:
+    # 25 degC is 298.15 K, not 298.15000000000003: twelve digits are more than anybody measures.
+    return float(f"{value:.12g}")
 
 
 def _conversion(unit: str, target: str) -> tuple[float, float]:
-    if unit == target:
-        return 1.0, 0.0
     if len(unit) > _MAX_UNIT_LENGTH:
         msg = f"a unit has at most {_MAX_UNIT_LENGTH} characters"
         raise InvalidError(msg)

@@ -76,37 +76,40 @@ MOLECULES: Final = Listing(
         Related(
             "source",
             """
-            SELECT json_build_object(
-                'name', s.name, 'release', s.release, 'url', s.url, 'licence', s.licence, 'record', m.source_record,
-                'import_run_id', m.import_run_id
-            )
-            FROM public.data_sources AS s
-            WHERE s.id = m.data_source_id
+            SELECT row_to_json(x)
+            FROM (
+                SELECT s.name, s.release, s.url, s.licence, m.source_record AS record, m.import_run_id
+                FROM public.data_sources AS s
+                WHERE s.id = m.data_source_id
+            ) AS x
             """,
             description="Where the record comes from; null for what a person entered.",
         ),
         Related(
             "identifiers",
             """
-            SELECT coalesce(json_agg(json_build_object(
-                'source', i.source, 'kind', i.kind, 'external_id', i.external_id, 'verified', i.verified
-            ) ORDER BY i.source, i.kind, i.external_id), '[]')
-            FROM public.molecule_identifiers AS i
-            WHERE i.molecule_id = m.id
+            SELECT coalesce(json_agg(row_to_json(x)), '[]')
+            FROM (
+                SELECT i.source, i.kind, i.external_id, i.verified
+                FROM public.molecule_identifiers AS i
+                WHERE i.molecule_id = m.id
+                ORDER BY i.source, i.kind, i.external_id
+            ) AS x
             """,
             description="Names and numbers of the molecule elsewhere; verified is false for what is only remembered.",
         ),
         Related(
             "properties",
             """
-            SELECT coalesce(json_agg(json_build_object(
-                'property_type', p.property_type,
-                'value', coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)),
-                'unit', p.unit, 'standard_uncertainty', p.standard_uncertainty, 'method', p.method,
-                'reference', p.reference, 'verified', p.verified
-            ) ORDER BY p.property_type, p.verified DESC, p.id), '[]')
-            FROM public.molecular_properties AS p
-            WHERE p.molecule_id = m.id
+            SELECT coalesce(json_agg(row_to_json(x)), '[]')
+            FROM (
+                SELECT p.property_type,
+                    coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)) AS value,
+                    p.unit, p.standard_uncertainty, p.method, p.reference, p.verified
+                FROM public.molecular_properties AS p
+                WHERE p.molecule_id = m.id
+                ORDER BY p.property_type, p.verified DESC, p.id
+            ) AS x
             """,
             description="Typed values with unit, method and reference; unverified ones are marked.",
         ),
@@ -227,14 +230,15 @@ WHERE m.id = %(id)s
 
 GET_PROPERTIES_SQL: Final = """
 SELECT m.version, (
-    SELECT coalesce(json_agg(json_build_object(
-        'property_type', p.property_type,
-        'value', coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)),
-        'unit', p.unit, 'standard_uncertainty', p.standard_uncertainty, 'method', p.method,
-        'reference', p.reference, 'verified', p.verified
-    ) ORDER BY p.property_type, p.verified DESC, p.id), '[]')
-    FROM public.molecular_properties AS p
-    WHERE p.molecule_id = m.id AND (%(property_type)s::text IS NULL OR p.property_type = %(property_type)s)
+    SELECT coalesce(json_agg(row_to_json(x)), '[]')
+    FROM (
+        SELECT p.property_type,
+            coalesce(to_json(p.numeric_value), to_json(p.text_value), to_json(p.boolean_value)) AS value,
+            p.unit, p.standard_uncertainty, p.method, p.reference, p.verified
+        FROM public.molecular_properties AS p
+        WHERE p.molecule_id = m.id AND (%(property_type)s::text IS NULL OR p.property_type = %(property_type)s)
+        ORDER BY p.property_type, p.verified DESC, p.id
+    ) AS x
 )
 FROM public.molecules AS m
 WHERE m.id = %(id)s
@@ -246,7 +250,9 @@ LOOKUP_MOLECULES_SQL: Final = """
 SELECT q.kind, q.value, m.id, m.name, m.inchikey
 FROM unnest(%(kinds)s::text[], %(values)s::text[]) WITH ORDINALITY AS q (kind, value, position)
 CROSS JOIN LATERAL (
-    SELECT f.id, f.name, f.inchikey FROM public.molecules AS f WHERE q.kind = 'id' AND f.id = CASE q.kind WHEN 'id' THEN q.value::uuid END
+    SELECT f.id, f.name, f.inchikey
+    FROM public.molecules AS f
+    WHERE f.id = CASE q.kind WHEN 'id' THEN q.value::uuid END
     UNION ALL
     SELECT f.id, f.name, f.inchikey FROM public.molecules AS f WHERE q.kind = 'inchikey' AND f.inchikey = q.value
     UNION ALL

@@ -1,0 +1,5 @@
+"""Fixtures by topic live in `tests/plugins`."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.plugins.database", "tests.plugins.api"]

@@ -1,0 +1,77 @@
+"""Migrations: numbered, tested head, up, down and up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from database import migrate
+from database.urls import DatabaseUrls, database_urls
+from tests.plugins.database import SECRET, named
+
+SCHEMA_SQL = """
+SELECT 'column', table_schema || '.' || table_name, column_name, data_type || coalesce(column_default, '')
+FROM information_schema.columns WHERE table_schema IN ('public', 'private')
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace IN ('public'::regnamespace, 'private'::regnamespace)
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname IN ('public', 'private')
+UNION ALL
+SELECT 'policy', tablename, policyname, concat(cmd, roles, qual, with_check) FROM pg_policies
+UNION ALL
+SELECT 'function', pronamespace::regnamespace::text, proname, prosrc || coalesce(proacl::text, '')
+FROM pg_proc WHERE pronamespace = 'private'::regnamespace
+UNION ALL
+SELECT 'grant', relnamespace::regnamespace::text, relname, coalesce(relacl::text, '')
+FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'private'::regnamespace) AND relkind = 'r'
+ORDER BY 1, 2, 3, 4
+"""
+
+
+@pytest.fixture
+def empty(server_url: str) -> Iterator[DatabaseUrls]:
+    """Give the URLs of an empty database."""
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS test_migrations WITH (FORCE)")
+        admin.execute("CREATE DATABASE test_migrations")
+        yield database_urls(named(server_url, "test_migrations"), None, SECRET)
+        admin.execute("DROP DATABASE IF EXISTS test_migrations WITH (FORCE)")
+
+
+def _schema(urls: DatabaseUrls) -> list[tuple[str, ...]]:
+    with psycopg.connect(urls.admin) as connection:
+        return connection.execute(sql.SQL(SCHEMA_SQL)).fetchall()
+
+
+def test_the_head_file_names_the_last_migration_and_revisions_are_file_stems() -> None:
+    revisions = [revision for revision, _ in migrate.history()]
+
+    assert revisions[-1] == migrate.head()
+    assert revisions == sorted(path.stem for path in (migrate.MIGRATIONS / "versions").glob("0*.py"))
+
+
+def test_up_down_and_up_again_gives_the_same_schema(empty: DatabaseUrls) -> None:
+    migrate.upgrade(empty, secret=SECRET)
+    first = _schema(empty)
+
+    migrate.downgrade(empty, "base")
+    left = [row for row in _schema(empty) if "alembic" not in str(row)]
+    migrate.upgrade(empty, secret=SECRET)
+
+    assert left == []
+    assert _schema(empty) == first
+    assert migrate.current(empty) == migrate.head()
+
+
+def test_each_migration_can_be_taken_back_by_itself(empty: DatabaseUrls) -> None:
+    revisions = [revision for revision, _ in migrate.history()]
+    for before, revision in zip([None, *revisions], revisions, strict=False):
+        migrate.upgrade(empty, secret=SECRET, revision=revision)
+        migrate.downgrade(empty, before or "base")
+        migrate.upgrade(empty, secret=SECRET, revision=revision)
+
+        assert migrate.current(empty) == revision

@@ -1,0 +1,163 @@
+"""The real app on the real database, and callers of every kind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app.factory import create_app
+from app.services.tokens import issue_token
+from config import Settings
+from database.urls import DatabaseUrls
+from tests.plugins.database import SECRET
+
+
+@dataclass(frozen=True)
+class Api:
+    """One caller of the API."""
+
+    client: FlaskClient
+    token: str | None = None
+    user_id: UUID | None = None
+
+    def request(self, method: str, path: str, **kwargs: Any) -> TestResponse:
+        """Send a request below /api/v1 (or to an absolute path given with a leading `//`)."""
+        headers = dict(kwargs.pop("headers", {}))
+        if self.token is not None:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        address = path[1:] if path.startswith("//") else f"/api/v1{path}"
+        return self.client.open(address, method=method, headers=headers, **kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> TestResponse:
+        """Send GET."""
+        return self.request("GET", path, **kwargs)
+
+    def post(self, path: str, json: Any = None, **kwargs: Any) -> TestResponse:
+        """Send POST."""
+        return self.request("POST", path, **({"json": json} if json is not None else {}), **kwargs)
+
+    def patch(self, path: str, json: Any, **kwargs: Any) -> TestResponse:
+        """Send PATCH."""
+        return self.request("PATCH", path, json=json, **kwargs)
+
+    def put(self, path: str, json: Any, **kwargs: Any) -> TestResponse:
+        """Send PUT."""
+        return self.request("PUT", path, json=json, **kwargs)
+
+    def delete(self, path: str, **kwargs: Any) -> TestResponse:
+        """Send DELETE."""
+        return self.request("DELETE", path, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def settings(urls: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Give the settings that the tests' app runs with."""
+    return Settings(
+        data_dir=tmp_path_factory.mktemp("data"),
+        database_url=urls.admin,
+        jwt_secret=SECRET,
+        pool_min=0,
+        pool_max=4,
+        rate_limits=False,
+        log_level="ERROR",
+        chemistry_time_limit_s=5.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Iterator[Flask]:
+    """Give the app of this worker."""
+    application = create_app(settings)
+    yield application
+    close(application)
+
+
+def close(application: Flask) -> None:
+    """Close what an app holds open."""
+    parts = application.extensions["cryoprotect"]
+    parts.database.close()
+    parts.chemistry.close()
+
+
+@pytest.fixture
+def make_app(settings: Settings) -> Iterator[Callable[..., Flask]]:
+    """Give a maker of apps with other settings."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        made.append(create_app(replace(settings, **changes)))
+        return made[-1]
+
+    yield make
+    for application in made:
+        close(application)
+
+
+@pytest.fixture
+def anon(app: Flask, emptied: None) -> Api:
+    """Give a caller without a token."""
+    return Api(app.test_client())
+
+
+@pytest.fixture
+def service(app: Flask, emptied: None) -> Api:
+    """Give a caller with an unrestricted service token."""
+    return Api(app.test_client(), issue_token(SECRET, role="service_role", ttl_s=3600))
+
+
+@pytest.fixture
+def make_user(app: Flask, emptied: None) -> Callable[[], Api]:
+    """Give a maker of signed-in users."""
+
+    def make() -> Api:
+        user_id = uuid4()
+        token = issue_token(SECRET, role="authenticated", ttl_s=3600, sub=user_id)
+        return Api(app.test_client(), token, user_id)
+
+    return make
+
+
+@pytest.fixture
+def alice(make_user: Callable[[], Api]) -> Api:
+    """Give a user."""
+    return make_user()
+
+
+@pytest.fixture
+def bob(make_user: Callable[[], Api]) -> Api:
+    """Give another user, who shares nothing with alice."""
+    return make_user()
+
+
+@pytest.fixture
+def make_project(admin: psycopg.Connection) -> Callable[..., UUID]:
+    """Give a maker of projects whose team has the given members: make_project(owner=alice, viewer=bob)."""
+    numbers = itertools.count()
+
+    def make(**members: Api) -> UUID:
+        name = f"team {next(numbers)}"
+        for member in members.values():
+            admin.execute("INSERT INTO user_profiles (id) VALUES (%s) ON CONFLICT DO NOTHING", (member.user_id,))
+        (team_id,) = admin.execute("INSERT INTO teams (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+        for role, member in members.items():
+            admin.execute(
+                "INSERT INTO team_members (team_id, user_id, role) VALUES (%s, %s, %s)",
+                (team_id, member.user_id, role),
+            )
+        (project_id,) = admin.execute(
+            "INSERT INTO projects (team_id, name) VALUES (%s, %s) RETURNING id", (team_id, name)
+        ).fetchone()
+        return project_id
+
+    return make
+
+
