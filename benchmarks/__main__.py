@@ -1,0 +1,165 @@
+"""One run: database, servers, interleaved rounds, report (`cryoprotect bench`, or `python -m benchmarks`)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+import psycopg
+from rich.console import Console
+
+from app.errors import CryoProtectError
+from app.services.tokens import TokenVerifier, issue_token
+from benchmarks import dataset
+from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
+from benchmarks.dataset import DataError
+from benchmarks.load import LoadError
+from benchmarks.pgbench import PgbenchError
+from benchmarks.probes import measure_deep_page, measure_stream
+from benchmarks.processes import PROC, StartError
+from benchmarks.report import Report, console_for_output, print_tables, to_json
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.targets import Cell
+from database import migrate
+from database.embedded import EmbeddedServer
+from database.urls import database_urls
+
+FOLDER: Final = ROOT / ".cryoprotect-bench"
+TOKEN_TTL_S: Final = 3600
+WRONG_USE: Final = 2
+VERSION_SQL: Final = "SHOW server_version"
+RUN_ERRORS: Final = (CryoProtectError, DataError, LoadError, PgbenchError, StartError)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often and how long."""
+
+    rounds: int
+    seconds: int
+    deep_seconds: int
+
+
+FULL: Final = Plan(rounds=3, seconds=4, deep_seconds=2)
+QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1)
+
+
+@click.command(name="bench")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.option("--quick", is_flag=True, help="Fewer and shorter rounds: under 90 seconds instead of six minutes.")
+def main(*, as_json: bool, quick: bool) -> None:
+    """Measure the service, its peers and the limit side by side."""
+    notes = Console(stderr=True, highlight=False)
+    signal.signal(signal.SIGTERM, _stop)
+    if not PROC.joinpath("self", "status").is_file():
+        _give_up("the benchmark reads /proc and runs on Linux only")
+    try:
+        report = run(QUICK if quick else FULL, lambda text: notes.print(text, style="dim"))
+    except RUN_ERRORS as error:
+        _give_up(str(error))
+    if as_json:
+        click.echo(to_json(report))
+    else:
+        print_tables(report, console_for_output())
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> Report:
+    """Return the figures of one run; everything that it starts has ended when it returns.
+
+    Raises:
+        DataError: The real structures are not there.
+        StartError: A server did not start.
+        LoadError: A contestant failed while it was measured, or does not give the service's answers.
+    """
+    with ExitStack() as stack:
+        arena = _enter_arena(stack, say)
+        contestants = enter_all(stack, arena, say)
+        servers = [one for one in contestants if isinstance(one, HttpServer)]
+        check_same_answers(servers)
+        cells = [
+            measure(contestants, scenario, clients, plan, say) for scenario in SCENARIOS for clients in scenario.clients
+        ]
+        say("a page far down, and a stream of everything")
+        return Report(
+            server_version=_server_version(arena.admin_url),
+            rounds=plan.rounds,
+            seconds=plan.seconds,
+            cells=cells,
+            deep=measure_deep_page(servers[0], plan.rounds, plan.deep_seconds),
+            stream=measure_stream(servers[0]),
+        )
+
+
+def measure(
+    contestants: Sequence[Contestant], scenario: Scenario, clients: int, plan: Plan, say: Callable[[str], None]
+) -> Cell:
+    """Return everybody's rounds; each round begins with somebody else, so that nobody always goes first."""
+    cell = Cell(scenario, clients, {one.name: [] for one in contestants})
+    for number in range(plan.rounds):
+        say(f"{scenario.name}, {clients} clients, round {number + 1} of {plan.rounds}")
+        start = number % len(contestants)
+        for one in [*contestants[start:], *contestants[:start]]:
+            cell.rounds[one.name].append(one.measure(scenario, clients, plan.seconds))
+    return cell
+
+
+def check_same_answers(servers: Sequence[HttpServer]) -> None:
+    """Refuse to compare servers that do not give the same records.
+
+    Raises:
+        LoadError: Somebody's answer differs from the service's.
+    """
+    for scenario in SCENARIOS:
+        for path in scenario.paths[:10]:
+            wanted, *others = [_records(server.get_json(path)) for server in servers]
+            for server, records in zip(servers[1:], others, strict=True):
+                if records != wanted:
+                    msg = f"{server.name} does not give the service's answer to GET {path}"
+                    raise LoadError(msg)
+
+
+def _records(answer: dict[str, object]) -> object:
+    return answer.get("data", answer)
+
+
+def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
+    shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
+    dataset.require_structures(shared)
+    base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
+    secret = secrets.token_urlsafe(48)
+    urls = database_urls(base_url, None, secret)
+    migrate.upgrade(urls, secret=secret, log=say)
+    began_s = time.monotonic()
+    dataset.load(urls.admin, shared, say)
+    say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
+    token = issue_token(secret, role="authenticated", ttl_s=TOKEN_TTL_S, sub=dataset.CALLER)
+    claims_json = TokenVerifier(secret, jwks=None, issuer=None).verify(token).claims_json
+    return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)
+
+
+def _server_version(url: str) -> str:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(VERSION_SQL).fetchone()
+    return str(found[0]).split()[0] if found else ""
+
+
+def _give_up(sentence: str) -> NoReturn:
+    click.echo(f"bench: {sentence}", err=True)
+    raise SystemExit(WRONG_USE)
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

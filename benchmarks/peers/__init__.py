@@ -1,0 +1,1 @@
+"""What the service is compared with: a strong peer, and the naive way."""
