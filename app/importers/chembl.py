@@ -154,7 +154,7 @@ def _identifiers(row: Mapping[str, object], chembl_id: str | None) -> tuple[Iden
 
 def _cross_reference(reference: Mapping[str, object]) -> Identifier | None:
     source, external_id = reference.get("xref_src"), reference.get("xref_id")
-    if source in {"CAS", "CAS Registry"} and (cas := records.cas_number(external_id)):
+    if source in ("CAS", "CAS Registry") and (cas := records.cas_number(external_id)):
         return Identifier("cas", "cas_number", cas)
     # ChEMBL's plain "PubChem" references are substance numbers (SID), which are no compounds.
     if source == "PubChem Compound" and (cid := records.register_number(external_id)):
