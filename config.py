@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+TRANSACTION_POOLER_PORT: Final = 6543
+"""Where Supabase's pooler gives a connection a transaction."""
 SECRET_FILE_NAME: Final = "jwt_secret"
 MIN_SECRET_BYTES: Final = 32
 _N = TypeVar("_N", int, float)
@@ -25,7 +27,7 @@ class SettingsError(Exception):
     """A variable of the environment is missing or cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """What one process of the service needs to know, units in the names."""
 
@@ -95,7 +97,9 @@ class Settings:
             pool_min=_number(env, "POOL_MIN", cls.pool_min, 0, 1000),
             pool_max=_number(env, "POOL_MAX", cls.pool_max, 1, 1000),
             pool_timeout_s=_number(env, "POOL_TIMEOUT_S", cls.pool_timeout_s, 0.01, 300.0),
-            transaction_pooler=_switch(env, "TRANSACTION_POOLER", default=urlsplit(database_url or "").port == 6543),
+            transaction_pooler=_switch(
+                env, "TRANSACTION_POOLER", default=urlsplit(database_url or "").port == TRANSACTION_POOLER_PORT
+            ),
             jwt_secret=_secret(env, data_dir),
             jwt_issuer=f"{supabase_url.rstrip('/')}/auth/v1" if supabase_url else None,
             jwks_url=f"{supabase_url.rstrip('/')}/auth/v1/.well-known/jwks.json" if supabase_url else None,

@@ -154,6 +154,13 @@ class Listing:
         """Names that `only` takes."""
         return tuple(item.name for item in self.fields) + tuple(item.name for item in self.related)
 
+    def parts(self, shape: Shape) -> tuple[Field | Related, ...]:
+        """Return the fields and related records that a shape shows, in order."""
+        every: tuple[Field | Related, ...] = (*self.fields, *self.related)
+        if shape.only:
+            return tuple(item for item in every if item.name in shape.only)
+        return tuple(item for item in every if item.detail <= shape.detail or item.name in shape.include)
+
     def complete_order(self, order: tuple[Sort, ...]) -> tuple[Sort, ...]:
         """Return the order with the key behind it, in the same direction so that one index serves both."""
         order = order or self.default_order
@@ -236,7 +243,7 @@ def _pattern(item: Filter) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _page_statement(
+def _page_statement(  # noqa: PLR0913 - all that tells one statement from another
     listing: Listing,
     shape: Shape,
     filters: tuple[tuple[str, str], ...],
@@ -317,7 +324,9 @@ def _beyond(listing: Listing, order: tuple[Sort, ...], after: tuple[bool, ...], 
 
 def _strictly(listing: Listing, order: tuple[Sort, ...], index: int) -> sql.Composed:
     column, sort = _column(listing, order[index].name), order[index]
-    condition = sql.SQL("{} {} {}").format(column, sql.SQL("<" if sort.descending else ">"), _key(listing, order, index))
+    condition = sql.SQL("{} {} {}").format(
+        column, sql.SQL("<" if sort.descending else ">"), _key(listing, order, index)
+    )
     if index > 0 and listing.by_name[sort.name].nullable:
         return sql.SQL("({} OR {} IS NULL)").format(condition, column)
     return condition
@@ -338,9 +347,7 @@ def _cast(value: sql.Composable, kind: Kind, *, array: bool = False) -> sql.Comp
     return sql.SQL("{}::{}{}").format(value, sql.SQL(kind.value), sql.SQL("[]" if array else ""))
 
 
-def _conditions(
-    listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool
-) -> list[sql.Composable]:
+def _conditions(listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool) -> list[sql.Composable]:
     conditions: list[sql.Composable] = [
         _condition(listing.by_name[name], operator, index) for index, (name, operator) in enumerate(filters)
     ]
@@ -386,19 +393,13 @@ def _column(listing: Listing, name: str) -> sql.SQL:
 
 def _document(listing: Listing, shape: Shape) -> sql.Composed:
     """Return the expression that builds one record's JSON."""
-    columns = [
-        sql.SQL("{} AS {}").format(_shown(item), sql.Identifier(item.name))
-        for item in listing.fields
-        if (item.name in shape.only if shape.only else item.detail <= shape.detail or item.name in shape.include)
-    ] + [
-        sql.SQL("({}) AS {}").format(sql.SQL(item.subquery), sql.Identifier(item.name))
-        for item in listing.related
-        if (item.name in shape.only if shape.only else item.detail <= shape.detail or item.name in shape.include)
-    ]
+    columns = [sql.SQL("{} AS {}").format(_shown(item), sql.Identifier(item.name)) for item in listing.parts(shape)]
     return sql.SQL("(SELECT row_to_json(d) FROM (SELECT {}) AS d)").format(sql.SQL(", ").join(columns))
 
 
-def _shown(item: Field) -> sql.Composable:
+def _shown(item: Field | Related) -> sql.Composable:
+    if isinstance(item, Related):
+        return sql.SQL("({})").format(sql.SQL(item.subquery))
     if item.kind is Kind.TIMESTAMP:
         return sql.SQL("to_char({} AT TIME ZONE 'UTC', {})").format(sql.SQL(item.column), sql.SQL(TIMESTAMP_FORMAT))
     return sql.SQL(item.column)

@@ -36,10 +36,10 @@ class Timing:
 class Pool:
     """Connections of one login role."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by name
         self, url: str, *, name: str, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
     ) -> None:
-        self._pool = ConnectionPool(
+        self._pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
             url,
             name=name,
             min_size=min_size,
@@ -66,9 +66,7 @@ class Pool:
         self._pool.close()
 
     @contextmanager
-    def transaction(
-        self, begin: Callable[[psycopg.Connection], None], timing: Timing
-    ) -> Iterator[psycopg.Connection]:
+    def transaction(self, begin: Callable[[psycopg.Connection], None], timing: Timing) -> Iterator[psycopg.Connection]:
         """Give a connection on which `begin` has succeeded; roll back whatever is left open.
 
         Raises:
@@ -145,4 +143,9 @@ def _end(connection: psycopg.Connection) -> None:
 
 
 def _configure(connection: psycopg.Connection) -> None:
-    set_json_loads(bytes, connection)
+    # JSON that Postgres built goes to the client as it is.
+    set_json_loads(_as_is, connection)
+
+
+def _as_is(data: str | bytes) -> bytes:
+    return data if isinstance(data, bytes) else data.encode()

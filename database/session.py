@@ -71,7 +71,7 @@ class ReadSession:
     ) -> list[list[Row]]:
         with connection.pipeline():
             connection.execute(READ_PREAMBLE_SQL, _identity(self._caller))
-            cursors = [connection.execute(statement, parameters) for statement, parameters in statements]  # type: ignore[arg-type]
+            cursors = [connection.execute(statement, parameters) for statement, parameters in statements]
         return [cursor.fetchall() for cursor in cursors]
 
 
@@ -84,7 +84,7 @@ class WriteSession:
 
     def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
         """Return the statement's rows; none for a statement that returns nothing."""
-        cursor = self._connection.execute(statement, parameters)  # type: ignore[arg-type]
+        cursor = self._connection.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []
 
     def check_deferred(self) -> None:
@@ -104,10 +104,13 @@ class Database:
     def __init__(
         self, urls: DatabaseUrls, *, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
     ) -> None:
-        sizes = {"min_size": min_size, "max_size": max_size}
-        common: dict[str, Any] = {"timeout_s": timeout_s, "transaction_pooler": transaction_pooler}
-        self._request = Pool(urls.request, name="cryoprotect request", **sizes, **common)
-        self._service = Pool(urls.service, name="cryoprotect service", min_size=0, max_size=max_size, **common)
+        common: dict[str, Any] = {
+            "max_size": max_size,
+            "timeout_s": timeout_s,
+            "transaction_pooler": transaction_pooler,
+        }
+        self._request = Pool(urls.request, name="cryoprotect request", min_size=min_size, **common)
+        self._service = Pool(urls.service, name="cryoprotect service", min_size=0, **common)
 
     def open(self) -> None:
         """Open the pools of this process."""

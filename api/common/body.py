@@ -57,7 +57,7 @@ def load(schema: Schema, value: object, pointer: str = "") -> Any:  # noqa: ANN4
     try:
         return schema.load(cast("Mapping[str, Any]", value))
     except ValidationError as error:
-        faults = list(flatten(error.normalized_messages(), pointer))
+        faults = flatten(error.messages, pointer)
         raise InvalidError("the values cannot be accepted", code="invalid_values", faults=faults) from error
 
 

@@ -16,6 +16,7 @@ from database.pool import Timing
 
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
+
     from app.services.tokens import TokenVerifier
     from database.session import Database, ReadSession
 

@@ -17,7 +17,6 @@ from app.errors import MalformedError
 from database.listing import Listing, ListRequest
 
 _SEAL_BYTES: Final = 16
-_MAX_LENGTH: Final = 8192
 
 
 def seal(key: bytes, listing: Listing, request: ListRequest, after: tuple[str | None, ...]) -> str:
@@ -34,8 +33,6 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
         MalformedError: The cursor was not made here, or for another query.
     """
     try:
-        if len(cursor) > _MAX_LENGTH:
-            raise ValueError
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raw = b""

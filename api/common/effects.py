@@ -102,5 +102,3 @@ def _request_hash() -> bytes:
 def _kept(answer: Response) -> KeptAnswer:
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
     return KeptAnswer(answer.status_code, headers, answer.get_data())
-
-

@@ -73,7 +73,7 @@ class HttpError(CryoProtectError):
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def problem(
+def problem(  # noqa: PLR0913 - by name
     status: int,
     detail: str,
     *,
@@ -121,9 +121,7 @@ def _ours(error: CryoProtectError) -> Response:
         LOG.warning("unavailable", code=error.code, cause=type(error.__cause__).__name__ if error.__cause__ else None)
     if isinstance(error, TokenError):
         headers["WWW-Authenticate"] = 'Bearer realm="cryoprotect", error="invalid_token"'
-    return problem(
-        status, error.detail, code=error.code, faults=error.faults, extra=dict(error.extra), headers=headers
-    )
+    return problem(status, error.detail, code=error.code, faults=error.faults, extra=dict(error.extra), headers=headers)
 
 
 def _http(error: HTTPException) -> Response:

@@ -56,12 +56,8 @@ def _csv(listing: Listing, shape: Shape, chunks: Chunks) -> Iterator[bytes]:
 
 
 def shown_fields(listing: Listing, shape: Shape) -> list[str]:
-    """Return the names of the fields and related records that the shape shows, in order."""
-    return [
-        item.name
-        for item in (*listing.fields, *listing.related)
-        if (item.name in shape.only if shape.only else item.detail <= shape.detail or item.name in shape.include)
-    ]
+    """Return the names of what the shape shows, in order."""
+    return [item.name for item in listing.parts(shape)]
 
 
 def _csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
@@ -123,7 +119,9 @@ def answer_list(repository: ReadRepository, query: ListQuery, formats: Mapping[s
     body = style.write(repository.listing, query.request.shape, _chain(first, chunks))
     name = f"{repository.listing.name}.{style.extension}"
     return Response(
-        body, content_type=_content_type(style.media_type), headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        body,
+        content_type=_content_type(style.media_type),
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 

@@ -99,9 +99,7 @@ def read_list(listing: Listing) -> ListQuery:
         InvalidError: A value is of the wrong kind or out of range.
     """
     args = _once(request.args)
-    filters = tuple(
-        _filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS
-    )
+    filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS)
     if "modified_after" in args:
         filters += (Filter("updated_at", "gt", _value(Kind.TIMESTAMP, "modified_after", args["modified_after"])),)
     wanted = ListRequest(
@@ -139,7 +137,7 @@ def _shape(listing: Listing, args: dict[str, str]) -> Shape:
     detail = args.get("detail", "standard")
     if detail not in DETAILS:
         raise InvalidError.at("detail", f"must be one of {', '.join(DETAILS)}")
-    extras = {item.name for item in (*listing.fields, *listing.related)}
+    extras = set(listing.shown)
     return Shape(
         DETAILS[detail],
         _names("include", args.get("include"), extras),

@@ -42,5 +42,5 @@ def _read(checker: Schema) -> dict[str, Any]:
     try:
         return cast("dict[str, Any]", checker.load(request.args.to_dict()))
     except ValidationError as error:
-        faults = [Fault(fault.pointer.lstrip("/"), fault.detail) for fault in flatten(error.normalized_messages())]
+        faults = [Fault(fault.pointer.lstrip("/"), fault.detail) for fault in flatten(error.messages)]
         raise InvalidError("the parameters cannot be accepted", code="invalid_values", faults=faults) from error

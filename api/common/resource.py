@@ -13,7 +13,7 @@ from api.common.context import caller
 from app.errors import MalformedError
 
 
-class Api(flask_restful.Api):
+class Api(flask_restful.Api):  # type: ignore[misc] # the library has no types
     """Leaves errors to the app, so that they are problems like all others."""
 
     def error_router(self, original_handler: Callable[[Exception], Any], e: Exception) -> Any:  # noqa: ANN401
@@ -21,7 +21,7 @@ class Api(flask_restful.Api):
         return original_handler(e)
 
 
-class Resource(flask_restful.Resource):
+class Resource(flask_restful.Resource):  # type: ignore[misc] # the library has no types
     """A set of views on one path; each view bears an access mark and returns a ready answer."""
 
     def dispatch_request(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - Flask's own signature
@@ -35,7 +35,8 @@ class Resource(flask_restful.Resource):
         mark.admit(caller())
         if request.args and not getattr(view, "reads_query", False):
             refuse_unknown(frozenset())
-        return view(*args, **kwargs)
+        answer: Response = view(*args, **kwargs)
+        return answer
 
 
 def refuse_unknown(known: frozenset[str]) -> None:

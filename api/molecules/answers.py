@@ -62,9 +62,7 @@ _RESULT: Final = _object(
 )
 _COUNTS: Final = {status.value: _COUNT for status in OutcomeStatus}
 BATCH_REPORT: Final = Answer("BatchReport", _object(**_COUNTS, results=_array(_RESULT)))
-IMPORT_REPORT: Final = Answer(
-    "ImportReport", _object(import_run_id=_UUID, **_COUNTS, results=_array(_RESULT))
-)
+IMPORT_REPORT: Final = Answer("ImportReport", _object(import_run_id=_UUID, **_COUNTS, results=_array(_RESULT)))
 LOOKUP_REPORT: Final = Answer(
     "LookupReport",
     _object(

@@ -153,11 +153,7 @@ class MoleculeLookupResource(Resource):
         wanted = [
             *(("id", str(value)) for value in data["ids"]),
             *(("inchikey", value) for value in data["inchikeys"]),
-            *(
-                (":".join(LOOKUP_KINDS[name]), str(value))
-                for name in LOOKUP_KINDS
-                for value in data[name]
-            ),
+            *((":".join(LOOKUP_KINDS[name]), str(value)) for name in LOOKUP_KINDS for value in data[name]),
         ]
         wanted = list(dict.fromkeys(wanted))
         matches = MoleculeReader(reading()).lookup(wanted)
@@ -252,9 +248,10 @@ def _notation(data: dict[str, Any]) -> tuple[Any, str]:
 def _standardize(data: dict[str, Any]) -> Structure:
     notation, text = _notation(data)
     try:
-        return services().chemistry.standardize(notation, text)
+        structure: Structure = services().chemistry.standardize(notation, text)
     except StructureError as error:
         raise _at_field(error, notation) from error
+    return structure
 
 
 def _at_field(error: StructureError, notation: str) -> InvalidError:
@@ -313,11 +310,11 @@ def _loaded(records: list[Any], faults: dict[int, list[Fault]]) -> list[tuple[in
 def _structures(loaded: list[tuple[int, dict[str, Any]]], faults: dict[int, list[Fault]]) -> dict[int, Structure]:
     results = services().chemistry.standardize_many([_notation(data) for _, data in loaded])
     structures = {}
-    for (index, data), result in zip(loaded, results, strict=True):
-        if isinstance(result, StructureError):
-            faults[index] = list(_at_field(result, _notation(data)[0]).faults)
+    for (index, data), found in zip(loaded, results, strict=True):
+        if isinstance(found, StructureError):
+            faults[index] = list(_at_field(found, _notation(data)[0]).faults)
         else:
-            structures[index] = result
+            structures[index] = found
     return structures
 
 
@@ -347,9 +344,7 @@ def _results(
 
 def _refuse_partial(results: list[dict[str, Any]]) -> None:
     faults = [
-        Fault(f"/{result['index']}{error['pointer']}", error["detail"])
-        for result in results
-        for error in result["errors"]
+        Fault(f"/{item['index']}{error['pointer']}", error["detail"]) for item in results for error in item["errors"]
     ]
     if faults:
         msg = "nothing was stored: the batch is atomic and some of its records are refused"
@@ -385,5 +380,3 @@ def _put_properties(
         repository.put_properties(molecule_id, typed, version, property_type)
         effect.answer = _properties_answer(repository.properties(molecule_id, property_type))
     return done(effect)
-
-

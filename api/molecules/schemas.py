@@ -11,6 +11,7 @@ from app.domain.molecules import Identifier
 MAX_STRUCTURE: Final = 200_000
 MAX_BATCH: Final = 10_000
 MAX_LOOKUP: Final = 1000
+MAX_TEXT_VALUE: Final = 10_000
 STRUCTURE_FIELDS: Final = ("smiles", "inchi", "molfile")
 
 
@@ -58,17 +59,29 @@ class IdentifierSchema(Schema):
         return Identifier(**data)
 
 
+def check_value(value: object) -> None:
+    """Refuse what is no number, text or truth value.
+
+    Raises:
+        ValidationError: Of another kind, or a text of the wrong length.
+    """
+    if not isinstance(value, (bool, int, float, str)):
+        msg = "must be a number, a text or true/false"
+        raise ValidationError(msg)
+    if isinstance(value, str) and not 1 <= len(value) <= MAX_TEXT_VALUE:
+        msg = "a text has 1 to 10,000 characters"
+        raise ValidationError(msg)
+
+
 class PropertyValueSchema(Schema):
     """One value of a property, in any unit that converts to the property's own."""
 
     value = fields.Raw(
         required=True,
-        validate=lambda value: _check_value(value),
+        validate=check_value,
         metadata={"type": ["number", "string", "boolean"], "example": 291.15},
     )
-    unit = fields.String(
-        load_default=None, allow_none=True, validate=validate.Length(1, 50), metadata={"example": "K"}
-    )
+    unit = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 50), metadata={"example": "K"})
     standard_uncertainty = fields.Float(
         load_default=None, allow_none=True, validate=validate.Range(min=0), metadata={"description": "In `unit`."}
     )
@@ -92,15 +105,6 @@ class TypedPropertyValueSchema(PropertyValueSchema):
     )
 
 
-def _check_value(value: object) -> None:
-    if not isinstance(value, (bool, int, float, str)):
-        msg = "must be a number, a text or true/false"
-        raise ValidationError(msg)
-    if isinstance(value, str) and not 1 <= len(value) <= 10_000:
-        msg = "a text has 1 to 10,000 characters"
-        raise ValidationError(msg)
-
-
 class NewMoleculeSchema(Schema):
     """A molecule to create: a name and one structure."""
 
@@ -110,12 +114,8 @@ class NewMoleculeSchema(Schema):
     )
     inchi = fields.String(validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "inchi"})
     molfile = fields.String(validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "molfile"})
-    synonyms = fields.List(
-        Text(validate=validate.Length(1, 500)), load_default=list, validate=validate.Length(max=500)
-    )
-    identifiers = fields.List(
-        fields.Nested(IdentifierSchema), load_default=list, validate=validate.Length(max=500)
-    )
+    synonyms = fields.List(Text(validate=validate.Length(1, 500)), load_default=list, validate=validate.Length(max=500))
+    identifiers = fields.List(fields.Nested(IdentifierSchema), load_default=list, validate=validate.Length(max=500))
     properties = fields.List(
         fields.Nested(TypedPropertyValueSchema), load_default=list, validate=validate.Length(max=500)
     )
@@ -153,9 +153,7 @@ class MoleculeChangeSchema(Schema):
 class PropertiesSchema(Schema):
     """Values that take the place of all that the molecule has."""
 
-    properties = fields.List(
-        fields.Nested(TypedPropertyValueSchema), required=True, validate=validate.Length(max=500)
-    )
+    properties = fields.List(fields.Nested(TypedPropertyValueSchema), required=True, validate=validate.Length(max=500))
 
 
 class PropertyValuesSchema(Schema):
@@ -164,7 +162,7 @@ class PropertyValuesSchema(Schema):
     values = fields.List(fields.Nested(PropertyValueSchema), required=True, validate=validate.Length(max=100))
 
 
-def _keys(example: str) -> fields.List:
+def _keys(example: str) -> fields.List[str]:
     return fields.List(
         fields.String(validate=validate.Length(1, 500)),
         load_default=list,

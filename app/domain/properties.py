@@ -52,7 +52,9 @@ def typed_value(stated: Mapping[str, Any], types: Mapping[str, PropertyType]) ->
             name,
             numeric_value=_in_unit(number, unit, kind.unit),
             unit=kind.unit,
-            standard_uncertainty=None if uncertainty is None else _finite(convert_difference(uncertainty, unit, kind.unit)),
+            standard_uncertainty=None
+            if uncertainty is None
+            else _finite(convert_difference(uncertainty, unit, kind.unit)),
             verified=verified,
             **common,
         )

@@ -9,7 +9,7 @@ import pint
 
 from app.errors import InvalidError
 
-_REGISTRY: Final = pint.UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
+_REGISTRY: Final[pint.UnitRegistry[float]] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
 _REGISTRY.define("osmole = mole = osmol")
 _MAX_UNIT_LENGTH: Final = 50
 

@@ -55,7 +55,7 @@ def seed(database: Database, chemistry: ChemistryPool, log: Callable[[str], None
 
 def _structures(chemistry: ChemistryPool, molecules: tuple[SeedMolecule, ...]) -> dict[str, Structure]:
     drawn = [(m, (m.notation, m.structure_text)) for m in molecules if m.notation and m.structure_text]
-    results = chemistry.standardize_many([item for _, item in drawn])  # type: ignore[misc]
+    results = chemistry.standardize_many([item for _, item in drawn])
     structures = {}
     for (molecule, _), result in zip(drawn, results, strict=True):
         if isinstance(result, StructureError) or result.inchikey != molecule.stated_inchikey:

@@ -10,7 +10,16 @@ from uuid import UUID
 import orjson
 
 from app.errors import ForbiddenError, NotFoundError, StaleError
-from database.listing import Listing, ListRequest, Plan, Shape, compose_count, compose_estimate, compose_one, compose_page
+from database.listing import (
+    Listing,
+    ListRequest,
+    Plan,
+    Shape,
+    compose_count,
+    compose_estimate,
+    compose_one,
+    compose_page,
+)
 from database.session import ReadSession, Row, Session
 
 Counting = Literal["none", "exact", "estimated"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -56,9 +56,7 @@ MOLECULES: Final = Listing(
         Field("descriptors", Kind.JSON, "m.descriptors", description="Descriptors computed by RDKit."),
         Field("is_public", Kind.BOOLEAN, "m.is_public", description="Whether everybody may read the record."),
         Field("project_id", Kind.UUID, "m.project_id", nullable=True, description="Project that the record is in."),
-        Field(
-            "created_by", Kind.UUID, "m.created_by", nullable=True, description="Who made it; null for the service."
-        ),
+        Field("created_by", Kind.UUID, "m.created_by", nullable=True, description="Who made it; null for the service."),
         Field("version", Kind.INTEGER, "m.version", description="Grows by one with each change."),
         Field("created_at", Kind.TIMESTAMP, "m.created_at", sortable=True, description="Time of creation, UTC."),
         Field("updated_at", Kind.TIMESTAMP, "m.updated_at", sortable=True, description="Time of last change, UTC."),
@@ -386,7 +384,9 @@ class MoleculeRepository(_MoleculeParts):
             parameters |= {f"sets_{name}": name in changes, name: changes.get(name)}
         if changes.get("is_public") and (twin := self._session.rows(PUBLIC_TWIN_SQL, {"id": molecule_id})):
             raise ConflictError(
-                "a public molecule with this structure exists already", code="molecule_exists", existing_id=str(twin[0][0])
+                "a public molecule with this structure exists already",
+                code="molecule_exists",
+                existing_id=str(twin[0][0]),
             )
         if not self._session.rows(CHANGE_MOLECULE_SQL, parameters):
             raise self._why_not(molecule_id, version)
@@ -444,23 +444,19 @@ class MoleculeRepository(_MoleculeParts):
         refused = {}
         for index, molecule in enumerate(molecules):
             if molecule.project_id is not None and molecule.project_id not in editable:
-                refused[index] = Outcome(
-                    OutcomeStatus.REFUSED, None, "you may not add to this project", "/project_id"
-                )
+                refused[index] = Outcome(OutcomeStatus.REFUSED, None, "you may not add to this project", "/project_id")
             elif molecule.is_public and molecule.project_id not in owned:
                 refused[index] = Outcome(
                     OutcomeStatus.REFUSED, None, "only an owner of the project's team may publish", "/is_public"
                 )
         return refused
 
-    def _rows(self, molecules: Sequence[NewMolecule], refused: dict[int, Outcome]) -> list[dict[str, object]]:
+    def _rows(self, molecules: Sequence[NewMolecule], refused: dict[int, Outcome]) -> list[dict[str, Any]]:
         wanted = [(index, item) for index, item in enumerate(molecules) if index not in refused]
         ids = self._session.rows(NEW_IDS_SQL, {"count": len(wanted)})
-        return [
-            self._row(index, item, str(new_id)) for (index, item), (new_id,) in zip(wanted, ids, strict=True)
-        ]
+        return [self._row(index, item, str(new_id)) for (index, item), (new_id,) in zip(wanted, ids, strict=True)]
 
-    def _row(self, index: int, molecule: NewMolecule, new_id: str) -> dict[str, object]:
+    def _row(self, index: int, molecule: NewMolecule, new_id: str) -> dict[str, Any]:
         by_service = self._caller.role == "service_role"
         return {
             "index": index,
@@ -476,23 +472,21 @@ class MoleculeRepository(_MoleculeParts):
             **(asdict(molecule.structure) if molecule.structure else {}),
         }
 
-    def _existing(self, rows: list[dict[str, object]]) -> dict[object, UUID]:
+    def _existing(self, rows: list[dict[str, Any]]) -> dict[int, UUID]:
         if not rows:
             return {}
         names = ("index", "inchikey", "name", "kind", "is_public", "project_id", "created_by")
         slim = orjson.dumps([{name: row.get(name) for name in names} for row in rows]).decode()
-        found = dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
+        found: dict[int, UUID] = dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
         return found | dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
 
-    def _insert(self, rows: list[dict[str, object]]) -> set[str]:
+    def _insert(self, rows: list[dict[str, Any]]) -> set[str]:
         if not rows:
             return set()
         inserted = self._session.rows(ADD_MOLECULES_SQL, {"rows": orjson.dumps(rows).decode()})
         return {str(row[0]) for row in inserted}
 
-    def _add_parts(
-        self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool
-    ) -> list[Outcome]:
+    def _add_parts(self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool) -> list[Outcome]:
         takers = {OutcomeStatus.ADDED, OutcomeStatus.EXISTING} if merge else {OutcomeStatus.ADDED}
         pairs = [(o.id, m) for o, m in zip(outcomes, molecules, strict=True) if o.id is not None and o.status in takers]
         changed = self._add_identifiers((i, part, m.import_run_id) for i, m in pairs for part in m.identifiers)
@@ -516,7 +510,7 @@ class MoleculeRepository(_MoleculeParts):
         rows = [{"molecule_id": owner, "import_run_id": run, **asdict(part)} for owner, part, run in parts]
         return self._add_rows(ADD_PROPERTIES_SQL, rows)
 
-    def _add_rows(self, statement: str, rows: list[dict[str, object]]) -> set[UUID]:
+    def _add_rows(self, statement: str, rows: list[dict[str, Any]]) -> set[UUID]:
         if not rows:
             return set()
         return {row[0] for row in self._session.rows(statement, {"rows": orjson.dumps(rows).decode()})}

@@ -74,11 +74,11 @@ class ProvenanceRepository:
     def ensure_source(self, source: SourceStatement) -> UUID:
         """Return the id of a source, which is added where it is not known yet."""
         self._session.rows(ADD_SOURCE_SQL, asdict(source))
-        return self._session.rows(FIND_SOURCE_SQL, asdict(source))[0][0]
+        return UUID(str(self._session.rows(FIND_SOURCE_SQL, asdict(source))[0][0]))
 
     def start_run(self, source_id: UUID) -> UUID:
         """Return the id of a new import run."""
-        return self._session.rows(START_RUN_SQL, {"source_id": source_id})[0][0]
+        return UUID(str(self._session.rows(START_RUN_SQL, {"source_id": source_id})[0][0]))
 
     def finish_run(self, run_id: UUID, *, added: int, existing: int, faults: Iterable[ImportFault]) -> None:
         """Close a run with its counts and the records that it left out."""

@@ -54,9 +54,12 @@ CREATE TABLE public.projects (
 );
 CREATE INDEX projects_created_by_idx ON public.projects (created_by);
 
-CREATE TRIGGER user_profiles_touch BEFORE UPDATE ON public.user_profiles FOR EACH ROW EXECUTE FUNCTION private.touch_row();
-CREATE TRIGGER teams_touch BEFORE UPDATE ON public.teams FOR EACH ROW EXECUTE FUNCTION private.touch_row();
-CREATE TRIGGER projects_touch BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER user_profiles_touch BEFORE UPDATE ON public.user_profiles
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER teams_touch BEFORE UPDATE ON public.teams
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER projects_touch BEFORE UPDATE ON public.projects
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
 CREATE FUNCTION private.ensure_profile() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
@@ -115,22 +118,26 @@ TO authenticated, service_role;
 ALTER TABLE public.user_profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.user_profiles FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.user_profiles FROM anon, authenticated, service_role;
-CREATE POLICY user_profiles_all_service_role ON public.user_profiles FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY user_profiles_all_service_role ON public.user_profiles FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.user_profiles TO service_role;
 ALTER TABLE public.teams ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.teams FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.teams FROM anon, authenticated, service_role;
-CREATE POLICY teams_all_service_role ON public.teams FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY teams_all_service_role ON public.teams FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.teams TO service_role;
 ALTER TABLE public.team_members ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.team_members FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.team_members FROM anon, authenticated, service_role;
-CREATE POLICY team_members_all_service_role ON public.team_members FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY team_members_all_service_role ON public.team_members FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.team_members TO service_role;
 ALTER TABLE public.projects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.projects FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.projects FROM anon, authenticated, service_role;
-CREATE POLICY projects_all_service_role ON public.projects FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY projects_all_service_role ON public.projects FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.projects TO service_role;
 
 GRANT SELECT ON public.user_profiles, public.teams, public.team_members, public.projects TO authenticated;

@@ -23,7 +23,8 @@ CREATE TABLE public.data_sources (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT data_sources_name_release_key UNIQUE (name, release)
 );
-CREATE TRIGGER data_sources_touch BEFORE UPDATE ON public.data_sources FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER data_sources_touch BEFORE UPDATE ON public.data_sources
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
 CREATE TABLE public.import_runs (
     id uuid DEFAULT private.uuid_v7() CONSTRAINT import_runs_pkey PRIMARY KEY,
@@ -32,7 +33,8 @@ CREATE TABLE public.import_runs (
     state text NOT NULL DEFAULT 'running' CONSTRAINT import_runs_state_check
         CHECK (state IN ('queued', 'running', 'finished', 'failed', 'cancelled')),
     added_count bigint NOT NULL DEFAULT 0 CONSTRAINT import_runs_added_count_check CHECK (added_count >= 0),
-    existing_count bigint NOT NULL DEFAULT 0 CONSTRAINT import_runs_existing_count_check CHECK (existing_count >= 0),
+    existing_count bigint NOT NULL DEFAULT 0 CONSTRAINT import_runs_existing_count_check
+        CHECK (existing_count >= 0),
     refused_count bigint NOT NULL DEFAULT 0 CONSTRAINT import_runs_refused_count_check CHECK (refused_count >= 0),
     checkpoint jsonb,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -43,7 +45,8 @@ CREATE TABLE public.import_runs (
     CONSTRAINT import_runs_finished_at_check CHECK (finished_at >= started_at)
 );
 CREATE INDEX import_runs_data_source_id_idx ON public.import_runs (data_source_id);
-CREATE TRIGGER import_runs_touch BEFORE UPDATE ON public.import_runs FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER import_runs_touch BEFORE UPDATE ON public.import_runs
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
 CREATE TABLE public.import_errors (
     id uuid DEFAULT private.uuid_v7() CONSTRAINT import_errors_pkey PRIMARY KEY,
@@ -59,17 +62,20 @@ CREATE INDEX import_errors_import_run_id_idx ON public.import_errors (import_run
 ALTER TABLE public.data_sources ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.data_sources FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.data_sources FROM anon, authenticated, service_role;
-CREATE POLICY data_sources_all_service_role ON public.data_sources FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY data_sources_all_service_role ON public.data_sources FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.data_sources TO service_role;
 ALTER TABLE public.import_runs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.import_runs FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.import_runs FROM anon, authenticated, service_role;
-CREATE POLICY import_runs_all_service_role ON public.import_runs FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY import_runs_all_service_role ON public.import_runs FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.import_runs TO service_role;
 ALTER TABLE public.import_errors ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.import_errors FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.import_errors FROM anon, authenticated, service_role;
-CREATE POLICY import_errors_all_service_role ON public.import_errors FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY import_errors_all_service_role ON public.import_errors FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.import_errors TO service_role;
 
 GRANT SELECT ON public.data_sources TO anon, authenticated;

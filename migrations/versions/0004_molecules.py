@@ -78,7 +78,8 @@ END
 $$;
 CREATE TRIGGER molecules_acl BEFORE INSERT OR UPDATE ON public.molecules
 FOR EACH ROW EXECUTE FUNCTION private.set_acl();
-CREATE TRIGGER molecules_touch BEFORE UPDATE ON public.molecules FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+CREATE TRIGGER molecules_touch BEFORE UPDATE ON public.molecules
+FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
 CREATE TABLE public.molecule_identifiers (
     id uuid DEFAULT private.uuid_v7() CONSTRAINT molecule_identifiers_pkey PRIMARY KEY,
@@ -121,12 +122,14 @@ GRANT EXECUTE ON FUNCTION private.molecule_ids_matching(text) TO anon, authentic
 ALTER TABLE public.molecules ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.molecules FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.molecules FROM anon, authenticated, service_role;
-CREATE POLICY molecules_all_service_role ON public.molecules FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY molecules_all_service_role ON public.molecules FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.molecules TO service_role;
 ALTER TABLE public.molecule_identifiers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.molecule_identifiers FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.molecule_identifiers FROM anon, authenticated, service_role;
-CREATE POLICY molecule_identifiers_all_service_role ON public.molecule_identifiers FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY molecule_identifiers_all_service_role ON public.molecule_identifiers FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.molecule_identifiers TO service_role;
 
 GRANT SELECT (

@@ -33,7 +33,8 @@ CREATE TABLE public.molecular_properties (
         REFERENCES public.property_types (name) ON UPDATE CASCADE ON DELETE RESTRICT,
     numeric_value float8 CONSTRAINT molecular_properties_numeric_value_check
         CHECK (numeric_value > '-Infinity' AND numeric_value < 'Infinity'),
-    text_value text CONSTRAINT molecular_properties_text_value_check CHECK (char_length(text_value) BETWEEN 1 AND 10000),
+    text_value text CONSTRAINT molecular_properties_text_value_check
+        CHECK (char_length(text_value) BETWEEN 1 AND 10000),
     boolean_value boolean,
     unit text CONSTRAINT molecular_properties_unit_check CHECK (char_length(unit) <= 50),
     standard_uncertainty float8 CONSTRAINT molecular_properties_standard_uncertainty_check
@@ -63,12 +64,14 @@ CREATE INDEX molecular_properties_import_run_id_idx ON public.molecular_properti
 ALTER TABLE public.property_types ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.property_types FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.property_types FROM anon, authenticated, service_role;
-CREATE POLICY property_types_all_service_role ON public.property_types FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY property_types_all_service_role ON public.property_types FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.property_types TO service_role;
 ALTER TABLE public.molecular_properties ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.molecular_properties FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON public.molecular_properties FROM anon, authenticated, service_role;
-CREATE POLICY molecular_properties_all_service_role ON public.molecular_properties FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY molecular_properties_all_service_role ON public.molecular_properties FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON public.molecular_properties TO service_role;
 
 GRANT SELECT ON public.property_types TO anon, authenticated;

@@ -29,7 +29,8 @@ CREATE INDEX idempotency_keys_created_at_idx ON private.idempotency_keys (create
 ALTER TABLE private.idempotency_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE private.idempotency_keys FORCE ROW LEVEL SECURITY;
 REVOKE ALL ON private.idempotency_keys FROM anon, authenticated, service_role;
-CREATE POLICY idempotency_keys_all_service_role ON private.idempotency_keys FOR ALL TO service_role USING (true) WITH CHECK (true);
+CREATE POLICY idempotency_keys_all_service_role ON private.idempotency_keys FOR ALL TO service_role
+USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE, DELETE ON private.idempotency_keys TO service_role;
 GRANT SELECT, INSERT, DELETE ON private.idempotency_keys TO authenticated;
 CREATE POLICY idempotency_keys_select_authenticated ON private.idempotency_keys FOR SELECT TO authenticated

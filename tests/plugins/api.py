@@ -140,7 +140,7 @@ def bob(make_user: Callable[[], Api]) -> Api:
 
 @pytest.fixture
 def make_project(admin: psycopg.Connection) -> Callable[..., UUID]:
-    """Give a maker of projects whose team has the given members: make_project(owner=alice, viewer=bob)."""
+    """Give a maker of projects by the members of its team, named by role."""
     numbers = itertools.count()
 
     def make(**members: Api) -> UUID:
@@ -159,5 +159,3 @@ def make_project(admin: psycopg.Connection) -> Callable[..., UUID]:
         return project_id
 
     return make
-
-

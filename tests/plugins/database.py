@@ -16,13 +16,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from app.domain.callers import SERVICE
 from app.services.seed_records import property_types
 from database import migrate
 from database.embedded import EmbeddedServer
 from database.repositories.provenance import ProvenanceRepository
 from database.session import Database
 from database.urls import DatabaseUrls, database_urls
-from app.domain.callers import SERVICE
 
 SECRET = "a secret for tests only, long enough for HS256"
 TEMPLATE = f"template_{migrate.head()}"
@@ -59,9 +59,7 @@ def urls(server_url: str) -> Iterator[DatabaseUrls]:
         if not admin.execute("SELECT FROM pg_database WHERE datname = %s", (TEMPLATE,)).fetchall():
             _make_template(admin, server_url)
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        admin.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        )
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         admin.execute("SELECT pg_advisory_unlock(4711)")
     yield database_urls(named(server_url, name), None, SECRET)
     with psycopg.connect(server_url, autocommit=True) as admin:
