@@ -173,19 +173,20 @@ class Listing:
 class Plan:
     """A statement and the values it is run with."""
 
-    statement: sql.Composed
+    statement: str
     parameters: dict[str, object]
 
 
 @lru_cache(maxsize=512)
-def compose_one(listing: Listing, shape: Shape) -> sql.Composed:
+def compose_one(listing: Listing, shape: Shape) -> str:
     """Return the statement that gives (json, version) of the record with `%(id)s`."""
-    return sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s").format(
+    statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s")
+    return statement.format(
         document=_document(listing, shape),
         version=_column(listing, "version"),
         source=sql.SQL(listing.source),
         id=_column(listing, "id"),
-    )
+    ).as_string()
 
 
 def compose_page(listing: Listing, request: ListRequest) -> Plan:
@@ -194,7 +195,7 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
     statement = _page_statement(
         listing,
         request.shape,
-        tuple((item.name, item.operator) for item in request.filters),
+        _filter_keys(request),
         listing.complete_order(request.order),
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
@@ -204,20 +205,24 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
 
 def compose_count(listing: Listing, request: ListRequest) -> Plan:
     """Return the statement that counts the records which the filters let through."""
-    keys = tuple((item.name, item.operator) for item in request.filters)
-    statement = sql.SQL("SELECT count(*) FROM {source}{where}").format(
-        source=sql.SQL(listing.source), where=_where(_conditions(listing, keys, has_query=request.query is not None))
-    )
-    return Plan(statement, _parameters(request))
+    return _plan_without_rows("SELECT count(*)", listing, request)
 
 
 def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
     """Return the statement whose plan (JSON) tells about how many records the caller may see."""
-    keys = tuple((item.name, item.operator) for item in request.filters)
-    statement = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {source}{where}").format(
-        source=sql.SQL(listing.source), where=_where(_conditions(listing, keys, has_query=request.query is not None))
+    return _plan_without_rows("EXPLAIN (FORMAT JSON) SELECT", listing, request)
+
+
+def _plan_without_rows(verb: LiteralString, listing: Listing, request: ListRequest) -> Plan:
+    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None)
+    statement = sql.SQL("{verb} FROM {source}{where}").format(
+        verb=sql.SQL(verb), source=sql.SQL(listing.source), where=_where(conditions)
     )
-    return Plan(statement, _parameters(request))
+    return Plan(statement.as_string(), _parameters(request))
+
+
+def _filter_keys(request: ListRequest) -> tuple[tuple[str, str], ...]:
+    return tuple((item.name, item.operator) for item in request.filters)
 
 
 def _parameters(request: ListRequest) -> dict[str, object]:
@@ -251,7 +256,7 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     after: tuple[bool, ...] | None,
     *,
     has_query: bool,
-) -> sql.Composed:
+) -> str:
     conditions = _conditions(listing, filters, has_query=has_query)
     leading = listing.by_name[order[0].name]
     branches: list[tuple[sql.Composable, ...]]
@@ -265,10 +270,10 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
             branches.insert(0, (not_null, *_after(listing, order, after)))
     selects = [_select(listing, shape, [*conditions, *branch], order) for branch in branches]
     if len(selects) == 1:
-        return selects[0]
+        return selects[0].as_string()
     # Each branch is in order and the first is read whole before the second, so the union needs no sort and
     # no more rows of the second branch are read than are missing.
-    return sql.SQL("({}) UNION ALL ({}) LIMIT %(limit)s").format(*selects)
+    return sql.SQL("({}) UNION ALL ({}) LIMIT %(limit)s").format(*selects).as_string()
 
 
 def _select(

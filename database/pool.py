@@ -39,6 +39,8 @@ class Pool:
     def __init__(  # noqa: PLR0913 - by name
         self, url: str, *, name: str, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
     ) -> None:
+        # A transaction pooler gives every transaction another backend: nothing can stay prepared.
+        self.prepares = not transaction_pooler
         self._pool: ConnectionPool[psycopg.Connection] = ConnectionPool(
             url,
             name=name,
@@ -52,8 +54,7 @@ class Pool:
                 "autocommit": True,
                 "connect_timeout": 5,
                 "application_name": name,
-                # A transaction pooler gives every transaction another backend: nothing can stay prepared.
-                "prepare_threshold": None if transaction_pooler else _PREPARE_AFTER,
+                "prepare_threshold": _PREPARE_AFTER if self.prepares else None,
             },
         )
 

@@ -4,21 +4,21 @@ PostgREST's model: the pool logs in as a role that may do nothing but become `an
 and every transaction says which. The settings are local to it, so the next request that gets the same
 connection finds no trace of this one; without them the login role sees nothing at all.
 
-A read needs no BEGIN and COMMIT of its own: what is sent between two syncs of the extended protocol is
-one transaction. Preamble and query travel together and the answer comes back in one round trip.
+A read needs no BEGIN and COMMIT of its own: what is sent before one sync of the extended protocol is one
+transaction. Preamble and query travel together and the answer comes back in one round trip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import psycopg
-from psycopg.sql import Composed
 
 from app.domain.callers import Caller
 from database.errors import translate
+from database.exchange import Parameters, Row, exchange
 from database.pool import Pool, Timing
 from database.urls import DatabaseUrls
 
@@ -34,15 +34,11 @@ SELECT set_config('role', %(role)s, true),
 ENSURE_PROFILE_SQL: Final = "SELECT private.ensure_profile()"
 CHECK_DEFERRED_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 
-Row = tuple[Any, ...]
-Statement = str | Composed
-Parameters = Mapping[str, object]
-
 
 class Session(Protocol):
     """What a repository needs: rows for a statement, seen with the caller's eyes."""
 
-    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+    def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows."""
         ...
 
@@ -55,24 +51,20 @@ class ReadSession:
         self._caller = caller
         self._timing = timing
 
-    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+    def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows."""
         return self.rows_of_each([(statement, parameters)])[0]
 
-    def rows_of_each(self, statements: Sequence[tuple[Statement, Parameters]]) -> list[list[Row]]:
+    def rows_of_each(self, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         """Return the rows of several statements, all seen by one transaction in one round trip."""
         try:
             return self._pool.run(lambda connection: self._send(connection, statements), self._timing)
         except Exception as error:
             raise translate(error) or error from error
 
-    def _send(
-        self, connection: psycopg.Connection, statements: Sequence[tuple[Statement, Parameters]]
-    ) -> list[list[Row]]:
-        with connection.pipeline():
-            connection.execute(READ_PREAMBLE_SQL, _identity(self._caller))
-            cursors = [connection.execute(statement, parameters) for statement, parameters in statements]
-        return [cursor.fetchall() for cursor in cursors]
+    def _send(self, connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
+        preamble = (READ_PREAMBLE_SQL, _identity(self._caller))
+        return exchange(connection, [preamble, *statements], prepare=self._pool.prepares)[1:]
 
 
 class WriteSession:
@@ -82,9 +74,9 @@ class WriteSession:
         self._connection = connection
         self.caller = caller
 
-    def rows(self, statement: Statement, parameters: Parameters) -> list[Row]:
+    def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows; none for a statement that returns nothing."""
-        cursor = self._connection.execute(statement, parameters)
+        cursor = self._connection.execute(statement.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
 
     def check_deferred(self) -> None:

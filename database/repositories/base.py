@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from app.errors import ForbiddenError, NotFoundError, StaleError
+from database.exchange import Row
 from database.listing import (
     Listing,
     ListRequest,
@@ -20,7 +21,7 @@ from database.listing import (
     compose_one,
     compose_page,
 )
-from database.session import ReadSession, Row, Session
+from database.session import ReadSession, Session
 
 Counting = Literal["none", "exact", "estimated"]
 STREAM_PAGE_ROWS = 1000

@@ -1,0 +1,196 @@
+"""Several statements to Postgres and back in one round trip, straight through libpq.
+
+psycopg's cursors give the same in pipeline mode, at four times the processor time a read: they are made
+to be general and wait through Python's selectors. A small read costs little else, so reads take this
+path: everything is sent at once behind a single sync, which also makes it one transaction, and the
+process waits once. Adapting values, loading rows and making exceptions stay psycopg's work.
+
+Statements are prepared at their second use on a connection; what was prepared is known from each
+statement's own result, because an error makes the server skip the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import adapt
+from psycopg.abc import Transformer
+from psycopg.adapt import PyFormat
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, object]
+
+_PLACEHOLDER: Final = re.compile(r"%(?:\((\w+)\)s|%)")
+_MAX_PREPARED: Final = 200
+_SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What is prepared on one connection, least recently used first; no name yet after a first use."""
+
+    names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes | None] = field(default_factory=OrderedDict)
+    count: int = 0
+
+
+@dataclass(slots=True)
+class _Step:
+    """One result to come: of a statement, or of preparing one."""
+
+    wanted: bool = False
+    prepares: tuple[tuple[bytes, tuple[int, ...]], bytes] | None = None
+
+
+_PREPARED: Final[WeakKeyDictionary[psycopg.Connection, _Prepared]] = WeakKeyDictionary()
+
+
+def exchange(
+    connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]], *, prepare: bool
+) -> list[list[Row]]:
+    """Return the rows of each statement; all are one transaction, which the first error ends.
+
+    Raises:
+        psycopg.Error: What the server refused, or that it is gone. The connection is closed where its
+            state is not known.
+    """
+    pgconn = connection.pgconn
+    known = _PREPARED.setdefault(connection, _Prepared()) if prepare else None
+    transformer = adapt.Transformer(connection)
+    try:
+        pgconn.enter_pipeline_mode()
+        steps = [step for text, values in statements for step in _send(pgconn, transformer, known, text, values)]
+        pgconn.pipeline_sync()
+        results = _receive(pgconn, len(steps))
+        pgconn.exit_pipeline_mode()
+    except BaseException:
+        # An answer may still be on its way; nobody else must read it.
+        connection.close()
+        raise
+    if known is not None:
+        _remember(known, steps, results)
+    return _rows(connection, transformer, steps, results)
+
+
+def _send(
+    pgconn: PGconn, transformer: Transformer, known: _Prepared | None, text: str, values: Parameters
+) -> list[_Step]:
+    query, names = _converted(text)
+    dumped = transformer.dump_sequence([values[name] for name in names], [PyFormat.AUTO] * len(names))
+    types, formats = transformer.types or (), transformer.formats or ()
+    if known is None:
+        pgconn.send_query_params(query, dumped, types, formats)
+        return [_Step(wanted=True)]
+    key = (query, types)
+    steps = _forget_oldest(pgconn, known)
+    if key not in known.names:
+        known.names[key] = None
+        pgconn.send_query_params(query, dumped, types, formats)
+        return [*steps, _Step(wanted=True)]
+    known.names.move_to_end(key)
+    name = known.names[key]
+    if name is None:
+        known.count += 1
+        name = b"read_%d" % known.count
+        pgconn.send_prepare(name, query, types)
+        steps.append(_Step(prepares=(key, name)))
+    pgconn.send_query_prepared(name, dumped, formats)
+    return [*steps, _Step(wanted=True)]
+
+
+def _forget_oldest(pgconn: PGconn, known: _Prepared) -> list[_Step]:
+    if len(known.names) < _MAX_PREPARED:
+        return []
+    _, name = known.names.popitem(last=False)
+    if name is None:
+        return []
+    pgconn.send_query_params(b"DEALLOCATE " + name, None)
+    return [_Step()]
+
+
+@lru_cache(maxsize=4096)
+def _converted(text: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a statement with the server's own placeholders, and the names behind them."""
+    names: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        return "%" if name is None else f"${names.setdefault(name, len(names) + 1)}"
+
+    return _PLACEHOLDER.sub(number, text).encode(), tuple(names)
+
+
+def _receive(pgconn: PGconn, count: int) -> list[PGresult]:
+    """Return one result for each statement sent, read up to the sync."""
+    wait = _waiting()
+    while pgconn.flush():
+        wait(pgconn.socket, writing=True)
+        pgconn.consume_input()
+    results: list[PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            wait(pgconn.socket, writing=False)
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            break
+        results.append(result)
+    if len(results) != count:
+        msg = f"the server gave {len(results)} results for {count} statements"
+        raise psycopg.InternalError(msg)
+    return results
+
+
+def _remember(known: _Prepared, steps: Sequence[_Step], results: Sequence[PGresult]) -> None:
+    for step, result in zip(steps, results, strict=True):
+        if step.prepares is not None and result.status in _SUCCEEDED:
+            key, name = step.prepares
+            known.names[key] = name
+
+
+def _rows(
+    connection: psycopg.Connection, transformer: Transformer, steps: Sequence[_Step], results: Sequence[PGresult]
+) -> list[list[Row]]:
+    answers: list[list[Row]] = []
+    for step, result in zip(steps, results, strict=True):
+        if result.status not in _SUCCEEDED:
+            raise error_from_result(result, encoding=connection.info.encoding)
+        if step.wanted:
+            transformer.set_pgresult(result)
+            answers.append(transformer.load_rows(0, result.ntuples, tuple))
+    return answers
+
+
+def _wait_by_poll(descriptor: int, *, writing: bool) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | (select.POLLOUT if writing else 0))
+    poll.poll()
+
+
+def _wait_by_gevent(descriptor: int, *, writing: bool) -> None:
+    from gevent import select as gevent_select  # noqa: PLC0415 - only where gevent is at work
+    from gevent.socket import wait_read  # noqa: PLC0415
+
+    if writing:
+        gevent_select.select([descriptor], [descriptor], [])
+    else:
+        wait_read(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _waiting() -> Callable[..., None]:
+    """Return how this process waits: under gevent other requests run meanwhile."""
+    patched = not hasattr(select, "poll") or getattr(select.poll, "__module__", "").startswith("gevent")
+    return _wait_by_gevent if patched else _wait_by_poll
