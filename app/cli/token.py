@@ -40,7 +40,9 @@ def token() -> None:
 @click.option("--role", required=True, type=click.Choice(_ROLES), help="Whose rights.")
 @click.option("--sub", metavar="UUID", help="The user's id; for the role authenticated, and needed there.")
 @click.option("--ttl", type=_Ttl(), default="1h", show_default=True, help="How long; service_role at most 24h.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(sorted(SCOPES)), help="May only; repeatable.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(sorted(SCOPES)), help="All it may write; repeatable."
+)
 def issue(role: str, sub: str | None, ttl: int, scopes: tuple[str, ...]) -> None:
     """Print a new token, and nothing else, to stdout.
 
