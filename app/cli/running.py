@@ -1,0 +1,65 @@
+"""What several commands need first: the installation's secret, and a database that runs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from config import Settings
+from database.embedded import EmbeddedServer
+from database.urls import DatabaseUrls, database_urls
+
+SECRET_BYTES: Final = 48
+PRIVATE: Final = 0o700
+
+
+def with_secret(settings: Settings) -> Settings:
+    """Return the settings with a signing secret, made in the data folder where no key is configured."""
+    if settings.jwt_secret is not None or (settings.jwks_url is not None and not settings.embedded):
+        return settings
+    settings.data_dir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    _make_secret(settings.secret_file)
+    return replace(settings, jwt_secret=settings.secret_file.read_text(encoding="ascii").strip())
+
+
+@contextmanager
+def running_database(settings: Settings, log: Callable[[str], None]) -> Iterator[Settings]:
+    """Give the settings with the URL of a database that runs for as long as the block.
+
+    Raises:
+        DatabaseRefusal: The embedded database cannot be started.
+    """
+    if not settings.embedded:
+        yield settings
+        return
+    # libpq fills from these what a URL leaves open; they are about another server.
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+    with EmbeddedServer(settings.data_dir, log=log) as url:
+        yield replace(settings, database_url=url)
+
+
+def urls_of(settings: Settings) -> DatabaseUrls:
+    """Return the database's URLs by purpose."""
+    return database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
+
+
+def _make_secret(file: Path) -> None:
+    """Make the secret file unless it is there; whoever looks sees a whole secret or none."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+            handle.write(f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        with suppress(FileExistsError):
+            file.hardlink_to(fresh)
+    finally:
+        fresh.unlink()

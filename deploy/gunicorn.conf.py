@@ -1,0 +1,114 @@
+"""gunicorn's settings, the same under `make serve`, in the container and in tests.
+
+The worker class was chosen by measurement: docs/adr/0001-worker-class.md. Modules are loaded after the
+worker was forked and patched (no preload), so that psycopg finds gevent's `select` and waits with it,
+and every worker opens pools of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import gunicorn.util
+import structlog
+
+from config import Settings
+
+settings = Settings.from_environment()
+
+PR_SET_PDEATHSIG: Final = 1
+_HOST: Final = f"[{settings.host}]" if ":" in settings.host else settings.host
+_IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of its own there
+
+bind = f"{_HOST}:{settings.port}"
+workers = settings.workers
+worker_class = "gevent"
+worker_connections = 1000
+preload_app = False
+backlog = 2048
+
+# A worker that does not come back to its event loop for this long is replaced.
+timeout = 60
+graceful_timeout = 30
+# A load balancer keeps connections open longer than this side must; a browser should not delay a stop.
+keepalive = 75 if settings.trusted_proxies else 5
+# The heartbeat files: on a disk they can stall a worker.
+worker_tmp_dir = str(_IN_MEMORY) if os.access(_IN_MEMORY, os.W_OK) else None
+
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 16384
+
+# The app counts its proxies itself (TRUSTED_PROXIES); here nobody's word is taken for anything.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+header_map = "drop"
+
+# No second way in: gunicorn would open a control socket in the home folder.
+control_socket_disable = True
+
+# The app writes one line for each request.
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+logconfig_dict = {
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["stderr"], "propagate": False}},
+}
+
+
+def on_starting(_server: object) -> None:
+    """Stop with the `serve` that started this process, even when that is killed."""
+    parent_pid = int(os.environ.get("CRYOPROTECT_SERVE_PID", "0"))
+    if not parent_pid or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent_pid:
+        sys.exit(1)
+
+
+def write_problem(client: socket.socket, status: int, reason: str, detail: str) -> None:
+    """Answer a request that cannot be parsed as everything else is answered: as problem+json."""
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": reason,
+            "status": status,
+            "detail": detail or HTTPStatus(status).description,
+            "code": reason.lower().replace(" ", "_"),
+            "request_id": str(uuid4()),
+        }
+    ).encode()
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    gunicorn.util.write_nonblock(client, head.encode() + body)
+
+
+# There is no setting for it, and a subclass could only copy the method that chooses the status.
+gunicorn.util.write_error = write_problem
