@@ -170,7 +170,7 @@ class EmbeddedServer:
         path = self._data_dir / "postgres.log"
         if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        return path.open("ab")
+        return open(path, "ab", opener=_private)  # noqa: PTH123 - Path.open takes no opener
 
     def _wait_until_ready(self) -> None:
         started = time.monotonic()
@@ -269,6 +269,11 @@ def _postmaster(cluster: Cluster) -> Postmaster | None:
 
 def _open_lock(path: Path) -> IO[bytes]:
     return path.open("ab")
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that only its owner reads: the server's log quotes statements."""
+    return os.open(path, flags, mode=0o600)
 
 
 def _try_lock(file: IO[bytes], kind: int) -> bool:

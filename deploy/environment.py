@@ -89,7 +89,7 @@ def _stamp(kind: str) -> Path:
 
 
 def _pip(*arguments: str) -> None:
-    _run(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+    _run(str(PYTHON), "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", *arguments)
 
 
 def _run(*command: str) -> None:
