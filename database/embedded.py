@@ -170,7 +170,7 @@ class EmbeddedServer:
         path = self._data_dir / "postgres.log"
         if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
-        return open(path, "ab", opener=_private)  # noqa: PTH123 - Path.open takes no opener
+        return open(path, "ab", opener=_private)
 
     def _wait_until_ready(self) -> None:
         started = time.monotonic()
