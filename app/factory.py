@@ -95,5 +95,3 @@ def _published_limits(settings: Settings) -> dict[str, object]:
         "batch_records": 10_000,
         "structure_time_limit_s": settings.chemistry_time_limit_s,
     }
-
-

@@ -10,7 +10,9 @@ import structlog
 
 def configure_logging(level: str) -> None:
     """Make structlog write JSON lines from `level` on; other libraries speak up from WARNING on."""
-    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(
+        level=max(logging.WARNING, logging.getLevelName(level)), stream=sys.stderr, format="%(message)s"
+    )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

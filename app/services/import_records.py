@@ -24,7 +24,9 @@ PARSERS: Final[dict[str, Callable[[object], list[ParsedRecord]]]] = {"chembl": c
 SOURCES: Final = {
     "chembl": SourceStatement("ChEMBL", url="https://www.ebi.ac.uk/chembl/", licence="CC BY-SA 3.0"),
     "pubchem": SourceStatement(
-        "PubChem", url="https://pubchem.ncbi.nlm.nih.gov/", licence="public domain; deposited parts as their sources say"
+        "PubChem",
+        url="https://pubchem.ncbi.nlm.nih.gov/",
+        licence="public domain; deposited parts as their sources say",
     ),
 }
 _CONNECTIVITY_BLOCK: Final = 14
