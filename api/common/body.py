@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar, cast
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Final, TypeVar, cast
 
 from flask import request
 from marshmallow import Schema, ValidationError
@@ -16,6 +19,9 @@ from app.errors import Fault, InvalidError, MalformedError
 _V = TypeVar("_V", bound=Callable[..., Any])
 JSON_TYPE: Final = "application/json"
 NDJSON_TYPE: Final = "application/x-ndjson"
+_NO_BODY: Final = "the request needs a JSON body"
+_SPOOL_BYTES: Final = 10 * 1024 * 1024
+_READ_BYTES: Final = 256 * 1024
 
 
 def read_json() -> Any:  # noqa: ANN401 - JSON is any shape until a schema has seen it
@@ -28,9 +34,27 @@ def read_json() -> Any:  # noqa: ANN401 - JSON is any shape until a schema has s
     require_media_type(JSON_TYPE)
     data = request.get_data(cache=True)
     if not data:
-        msg = "the request needs a JSON body"
-        raise MalformedError(msg, code="malformed_json")
+        raise MalformedError(_NO_BODY, code="malformed_json")
     return loads(data)
+
+
+@contextmanager
+def read_spooled() -> Iterator[tuple[IO[bytes], bytes]]:
+    """Give a body that may be large, as a file, with its SHA-256; beyond 10 MB it lies on the disk.
+
+    Raises:
+        HttpError: 413.
+        MalformedError: There is no body.
+    """
+    digest = hashlib.sha256()
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
+        while block := request.stream.read(_READ_BYTES):
+            digest.update(block)
+            file.write(block)
+        if not file.tell():
+            raise MalformedError(_NO_BODY, code="malformed_json")
+        file.seek(0)
+        yield file, digest.digest()
 
 
 def require_media_type(*allowed: str) -> str:

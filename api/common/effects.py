@@ -47,17 +47,21 @@ def register(app: Flask) -> None:
 
 
 @contextmanager
-def writing() -> Iterator[Effect]:
-    """Give the effect's session; commit and keep the answer when the block ends well."""
+def writing(body_digest: bytes | None = None) -> Iterator[Effect]:
+    """Give the effect's session; commit and keep the answer when the block ends well.
+
+    `body_digest` is the SHA-256 of a body that was read as a stream and cannot be read again.
+    """
     key, rollback = _key(), _wants_rollback()
     with services().database.transaction(caller(), timing(), rollback=rollback) as session:
         kept = IdempotencyRepository(session) if key and not rollback else None
         if kept and key:
-            _replay(kept, key)
+            request_hash = _request_hash(body_digest)
+            _replay(kept, key, request_hash)
         effect = Effect(session)
         yield effect
         if kept and key and effect.answer is not None:
-            kept.add(key, _request_hash(), _kept(effect.answer))
+            kept.add(key, request_hash, _kept(effect.answer))
     if rollback and effect.answer is not None:
         effect.answer.headers["Preference-Applied"] = "tx=rollback"
 
@@ -77,7 +81,7 @@ def _wants_rollback() -> bool:
     return "tx=rollback" in preferences
 
 
-def _replay(kept: IdempotencyRepository, key: str) -> None:
+def _replay(kept: IdempotencyRepository, key: str, request_hash: bytes) -> None:
     if not kept.lock(key):
         raise HttpError(
             409, "a request with this Idempotency-Key is still running", code="request_in_progress", Retry_After="1"
@@ -85,7 +89,7 @@ def _replay(kept: IdempotencyRepository, key: str) -> None:
     found = kept.find(key)
     if found is None:
         return
-    if found.request_hash != _request_hash():
+    if found.request_hash != request_hash:
         msg = "this Idempotency-Key was used for another request"
         raise InvalidError(msg, code="idempotency_key_reused")
     response = Response(found.answer.body, found.answer.status, found.answer.headers)
@@ -93,10 +97,9 @@ def _replay(kept: IdempotencyRepository, key: str) -> None:
     raise AnsweredBefore(response)
 
 
-def _request_hash() -> bytes:
-    digest = hashlib.sha256(f"{request.method} {request.full_path} {request.mimetype}\n".encode())
-    digest.update(request.get_data(cache=True))
-    return digest.digest()
+def _request_hash(body_digest: bytes | None) -> bytes:
+    body = body_digest or hashlib.sha256(request.get_data(cache=True)).digest()
+    return hashlib.sha256(f"{request.method} {request.full_path} {request.mimetype}\n".encode() + body).digest()
 
 
 def _kept(answer: Response) -> KeptAnswer:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from flask import Blueprint, Response, request
 from marshmallow import Schema, fields, validate
 
 from api.common import access
-from api.common.body import JSON_TYPE, read_json
+from api.common.body import JSON_TYPE, read_spooled, require_media_type
 from api.common.context import services
 from api.common.effects import writing
 from api.common.json import dumps
@@ -18,7 +19,9 @@ from api.common.query import parameters
 from api.common.resource import Api, Resource
 from api.common.results import done, report, result
 from api.molecules.answers import IMPORT_REPORT
-from app.services.import_records import PARSERS, SOURCES, load_records, standardize_records
+from app.importers.chunks import chunks
+from app.importers.records import ParsedRecord
+from app.services.import_records import PARSERS, SOURCES, ReadyRecord, load_records, standardize_records
 
 blueprint: Final = Blueprint("imports", __name__)
 api: Final = Api(blueprint)
@@ -48,15 +51,25 @@ class ImportRecordsResource(Resource):
     def post(self, arguments: dict[str, Any]) -> Response:
         """Import records of ChEMBL or PubChem just as those services send them."""
         request.max_content_length = services().max_import_bytes
-        records = PARSERS[arguments["source"]](read_json())
-        ready = standardize_records(services().chemistry, records)
+        require_media_type(JSON_TYPE)
+        with read_spooled() as (body, digest):
+            ready = [record for chunk in _parsed(arguments["source"], body) for record in _standardized(chunk)]
         source = replace(SOURCES[arguments["source"]], release=arguments["release"])
-        with writing() as effect:
+        with writing(digest) as effect:
             imported = load_records(effect.session, source, ready)
             results = [result(index, outcome, []) for index, outcome in enumerate(imported.outcomes)]
-            body = {"import_run_id": imported.run_id, **report(results)}
-            effect.answer = Response(dumps(body), content_type=JSON_TYPE)
+            said = {"import_run_id": imported.run_id, **report(results)}
+            effect.answer = Response(dumps(said), content_type=JSON_TYPE)
         return done(effect)
+
+
+def _parsed(source: str, body: IO[bytes]) -> Iterator[list[ParsedRecord]]:
+    for first, payload in chunks(body):
+        yield [replace(record, index=record.index + first) for record in PARSERS[source](payload)]
+
+
+def _standardized(records: list[ParsedRecord]) -> list[ReadyRecord]:
+    return standardize_records(services().chemistry, records)
 
 
 api.add_resource(ImportRecordsResource, "/imports/records")

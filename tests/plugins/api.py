@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -143,19 +143,20 @@ def make_project(admin: psycopg.Connection) -> Callable[..., UUID]:
     """Give a maker of projects by the members of its team, named by role."""
     numbers = itertools.count()
 
+    def insert(statement: LiteralString, *values: object) -> UUID:
+        row = admin.execute(statement, values).fetchone()
+        assert row is not None
+        return UUID(str(row[0]))
+
     def make(**members: Api) -> UUID:
         name = f"team {next(numbers)}"
-        for member in members.values():
-            admin.execute("INSERT INTO user_profiles (id) VALUES (%s) ON CONFLICT DO NOTHING", (member.user_id,))
-        (team_id,) = admin.execute("INSERT INTO teams (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+        team_id = insert("INSERT INTO teams (name) VALUES (%s) RETURNING id", name)
         for role, member in members.items():
+            admin.execute("INSERT INTO user_profiles (id) VALUES (%s) ON CONFLICT DO NOTHING", (member.user_id,))
             admin.execute(
                 "INSERT INTO team_members (team_id, user_id, role) VALUES (%s, %s, %s)",
                 (team_id, member.user_id, role),
             )
-        (project_id,) = admin.execute(
-            "INSERT INTO projects (team_id, name) VALUES (%s, %s) RETURNING id", (team_id, name)
-        ).fetchone()
-        return project_id
+        return insert("INSERT INTO projects (team_id, name) VALUES (%s, %s) RETURNING id", team_id, name)
 
     return make

@@ -1,0 +1,58 @@
+"""Large bodies piece by piece: the same records in envelopes of a thousand, as the parsers take them.
+
+A page of 200 MB as Python objects would be ten times that. The array that holds the records is found by
+reading events up to its start; then its items come one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, Any, Final
+
+import ijson
+
+from app.errors import MalformedError
+
+RECORDS_PER_CHUNK: Final = 1000
+_ARRAYS: Final = ("molecules", "PropertyTable.Properties", "PC_Compounds", "InformationList.Information", "")
+
+
+def chunks(body: IO[bytes]) -> Iterator[tuple[int, object]]:
+    """Give (index of its first record, payload) for each piece of a body.
+
+    A body without a known array of records comes back as one piece.
+
+    Raises:
+        MalformedError: It is no JSON.
+    """
+    try:
+        array = _array(body)
+        body.seek(0)
+        if array is None:
+            yield 0, next(ijson.items(body, "", use_float=True))
+            return
+        records = ijson.items(body, f"{array}.item" if array else "item", use_float=True)
+        first = 0
+        while chunk := list(islice(records, RECORDS_PER_CHUNK)):
+            yield first, _envelope(array, chunk)
+            first += len(chunk)
+        if first == 0:
+            yield 0, _envelope(array, [])
+    except (ijson.JSONError, UnicodeDecodeError, RecursionError, OverflowError, StopIteration) as error:
+        msg = f"the body is not JSON: {str(error).splitlines()[0][:200] if str(error) else 'it ends too early'}"
+        raise MalformedError(msg, code="malformed_json") from error
+
+
+def _array(body: IO[bytes]) -> str | None:
+    for prefix, event, _ in ijson.parse(body):
+        if event == "start_array":
+            return prefix if prefix in _ARRAYS else None
+    return None
+
+
+def _envelope(array: str, records: list[Any]) -> object:
+    payload: object = records
+    for name in reversed(array.split(".") if array else []):
+        payload = {name: payload}
+    return payload
