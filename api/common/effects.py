@@ -54,16 +54,45 @@ def writing(body_digest: bytes | None = None) -> Iterator[Effect]:
     """
     key, rollback = _key(), _wants_rollback()
     with services().database.transaction(caller(), timing(), rollback=rollback) as session:
-        kept = IdempotencyRepository(session) if key and not rollback else None
-        if kept and key:
-            request_hash = _request_hash(body_digest)
-            _replay(kept, key, request_hash)
+        keeper = (
+            _Keeper(IdempotencyRepository(session), key, _request_hash(body_digest)) if key and not rollback else None
+        )
+        if keeper:
+            keeper.replay()
         effect = Effect(session)
         yield effect
-        if kept and key and effect.answer is not None:
-            kept.add(key, request_hash, _kept(effect.answer))
+        if keeper and effect.answer is not None:
+            keeper.keep(effect.answer)
     if rollback and effect.answer is not None:
         effect.answer.headers["Preference-Applied"] = "tx=rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    """Keeps the answer of one request under its key, or sends the one that is kept."""
+
+    repository: IdempotencyRepository
+    key: str
+    request_hash: bytes
+
+    def replay(self) -> None:
+        if not self.repository.lock(self.key):
+            raise HttpError(
+                409, "a request with this Idempotency-Key is still running", code="request_in_progress", Retry_After="1"
+            )
+        found = self.repository.find(self.key)
+        if found is None:
+            return
+        if found.request_hash != self.request_hash:
+            msg = "this Idempotency-Key was used for another request"
+            raise InvalidError(msg, code="idempotency_key_reused")
+        response = Response(found.answer.body, found.answer.status, found.answer.headers)
+        response.headers["Idempotent-Replayed"] = "true"
+        raise AnsweredBefore(response)
+
+    def keep(self, answer: Response) -> None:
+        headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+        self.repository.add(self.key, self.request_hash, KeptAnswer(answer.status_code, headers, answer.get_data()))
 
 
 def _key() -> str | None:
@@ -81,27 +110,6 @@ def _wants_rollback() -> bool:
     return "tx=rollback" in preferences
 
 
-def _replay(kept: IdempotencyRepository, key: str, request_hash: bytes) -> None:
-    if not kept.lock(key):
-        raise HttpError(
-            409, "a request with this Idempotency-Key is still running", code="request_in_progress", Retry_After="1"
-        )
-    found = kept.find(key)
-    if found is None:
-        return
-    if found.request_hash != request_hash:
-        msg = "this Idempotency-Key was used for another request"
-        raise InvalidError(msg, code="idempotency_key_reused")
-    response = Response(found.answer.body, found.answer.status, found.answer.headers)
-    response.headers["Idempotent-Replayed"] = "true"
-    raise AnsweredBefore(response)
-
-
 def _request_hash(body_digest: bytes | None) -> bytes:
     body = body_digest or hashlib.sha256(request.get_data(cache=True)).digest()
     return hashlib.sha256(f"{request.method} {request.full_path} {request.mimetype}\n".encode() + body).digest()
-
-
-def _kept(answer: Response) -> KeptAnswer:
-    headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
-    return KeptAnswer(answer.status_code, headers, answer.get_data())

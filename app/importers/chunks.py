@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any, Final
 
-import ijson
+import ijson  # type: ignore[import-untyped] # the library has no types
 
 from app.errors import MalformedError
 
