@@ -33,6 +33,8 @@ Parameters = Mapping[str, object]
 
 _PLACEHOLDER: Final = re.compile(r"%(?:\((\w+)\)s|%)")
 _MAX_PREPARED: Final = 200
+ANSWER_TIMEOUT_S: Final = 35
+"""A little more than the server itself gives a statement of a request: only a dead network takes longer."""
 _SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -132,14 +134,13 @@ def _converted(text: str) -> tuple[bytes, tuple[str, ...]]:
 
 def _receive(pgconn: PGconn, count: int) -> list[PGresult]:
     """Return one result for each statement sent, read up to the sync."""
-    wait = _waiting()
     while pgconn.flush():
-        wait(pgconn.socket, writing=True)
+        _wait(pgconn.socket, writing=True)
         pgconn.consume_input()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
-            wait(pgconn.socket, writing=False)
+            _wait(pgconn.socket, writing=False)
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
@@ -173,24 +174,33 @@ def _rows(
     return answers
 
 
-def _wait_by_poll(descriptor: int, *, writing: bool) -> None:
+def _wait_by_poll(descriptor: int, *, writing: bool) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | (select.POLLOUT if writing else 0))
-    poll.poll()
+    return bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
 
 
-def _wait_by_gevent(descriptor: int, *, writing: bool) -> None:
+def _wait_by_gevent(descriptor: int, *, writing: bool) -> bool:
     from gevent import select as gevent_select  # noqa: PLC0415 - only where gevent is at work
     from gevent.socket import wait_read  # noqa: PLC0415
 
     if writing:
-        gevent_select.select([descriptor], [descriptor], [])
-    else:
-        wait_read(descriptor)
+        return any(gevent_select.select([descriptor], [descriptor], [], ANSWER_TIMEOUT_S))
+    try:
+        wait_read(descriptor, timeout=ANSWER_TIMEOUT_S)
+    except TimeoutError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
-def _waiting() -> Callable[..., None]:
+def _waiting() -> Callable[..., bool]:
     """Return how this process waits: under gevent other requests run meanwhile."""
-    patched = not hasattr(select, "poll") or getattr(select.poll, "__module__", "").startswith("gevent")
+    patched = getattr(select.poll, "__module__", "").startswith("gevent")
     return _wait_by_gevent if patched else _wait_by_poll
+
+
+def _wait(descriptor: int, *, writing: bool) -> None:
+    if not _waiting()(descriptor, writing=writing):
+        msg = f"no answer from the server within {ANSWER_TIMEOUT_S} s"
+        raise psycopg.OperationalError(msg)

@@ -53,6 +53,9 @@ class Pool:
             kwargs={
                 "autocommit": True,
                 "connect_timeout": 5,
+                # A peer that vanished without a word is noticed by the kernel.
+                "tcp_user_timeout": 30_000,
+                "keepalives_idle": 30,
                 "application_name": name,
                 "prepare_threshold": _PREPARE_AFTER if self.prepares else None,
             },
