@@ -26,6 +26,7 @@ import psutil
 from database.cluster import DATABASE, ENVIRONMENT, SUPERUSER, Cluster, Postmaster, refusal
 from database.errors import DatabaseRefusal
 from database.socket_folder import accepts, clear_socket, remove_socket_folder, socket_folder
+from database.unprivileged import check_owner
 
 START_TIMEOUT_S: Final = 1800.0
 STOP_TIMEOUT_S: Final = 120.0
@@ -78,6 +79,7 @@ class EmbeddedServer:
         """
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_owner(self._cluster.folder)
             with self._alone():
                 self._use = _open_lock(self._data_dir / "postgres.users.lock")
                 fcntl.flock(self._use, fcntl.LOCK_SH)

@@ -51,20 +51,29 @@ class Launcher:
         return done.returncode == 0
 
 
+def check_owner(folder: Path) -> None:
+    """Refuse a folder that another user made.
+
+    Raises:
+        DatabaseRefusal: It is there, and neither ours nor are we root.
+    """
+    if not folder.exists() or os.geteuid() in {ROOT_UID, folder.stat().st_uid}:
+        return
+    owner_uid = folder.stat().st_uid
+    msg = (
+        f"{folder} belongs to {_user_name(owner_uid) or owner_uid}: start as that user, "
+        "or set CRYOPROTECT_DATA_DIR to another folder"
+    )
+    raise DatabaseRefusal(msg)
+
+
 def launcher_for(folder: Path, program: Path) -> Launcher:
     """Return how the program is run on a folder of ours.
 
     Raises:
-        DatabaseRefusal: The folder is another user's, or no way works on this machine.
+        DatabaseRefusal: No way works on this machine.
     """
-    owner_uid = folder.stat().st_uid
-    if os.geteuid() not in {ROOT_UID, owner_uid}:
-        msg = (
-            f"{folder} belongs to {_user_name(owner_uid) or owner_uid}: start as that user, "
-            "or set CRYOPROTECT_DATA_DIR to another folder"
-        )
-        raise DatabaseRefusal(msg)
-    for launcher in _candidates(os.geteuid(), owner_uid):
+    for launcher in _candidates(os.geteuid(), folder.stat().st_uid):
         if launcher.works(folder, program):
             return launcher
     msg = (
@@ -91,15 +100,18 @@ def _namespace() -> Launcher:
 
 
 def _other_user(uid: int) -> Launcher:
-    capability = "+dac_override"
+    only = "-all,+dac_override"
     return Launcher(
         (
             "setpriv",
             f"--reuid={uid}",
             f"--regid={uid}",
             "--clear-groups",
-            f"--inh-caps={capability}",
-            f"--ambient-caps={capability}",
+            f"--inh-caps={only}",
+            f"--ambient-caps={only}",
+            f"--bounding-set={only}",
+            # Else access(2), with which PostgreSQL looks for its own program, would leave the capability out.
+            "--securebits=+no_setuid_fixup",
             "--",
         ),
         owner_uid=uid,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import Final
 
 import click
@@ -43,7 +42,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("cryoprotect"), prog_name="cryoprotect")
+@click.version_option(package_name="cryoprotect", prog_name="cryoprotect")
 def cryoprotect() -> None:
     """Keep, compare and predict cryoprotectants."""
 
@@ -72,3 +71,7 @@ def _run() -> int:
 def _say(sentence: str, status: int) -> int:
     click.echo(f"Error: {sentence}", err=True)
     return status
+
+
+if __name__ == "__main__":
+    main()

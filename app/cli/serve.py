@@ -23,8 +23,6 @@ from app.cli.listener import listen
 from app.cli.running import running_database, urls_of, with_secret
 from app.cli.web_server import WebServer
 from app.errors import UnavailableError
-from app.services.chemistry import ChemistryPool
-from app.services.seed_molecules import seed
 from config import Settings
 from database import migrate
 from database.session import Database
@@ -108,6 +106,10 @@ def prepare(settings: Settings) -> None:
     Raises:
         DatabaseRefusal: The database cannot be reached, is too old, or may not be changed.
     """
+    # RDKit takes a second to load, and a taken port or a broken setting should be told before that.
+    from app.services.chemistry import ChemistryPool  # noqa: PLC0415
+    from app.services.seed_molecules import seed  # noqa: PLC0415
+
     urls = urls_of(settings)
     version = migrate.check_server(urls.admin)
     click.echo(f"Database: PostgreSQL {version}, {public_url(urls.admin)}")

@@ -1,0 +1,114 @@
+"""`cryoprotect serve` as a process of its own: started, asked, killed, and looked for afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = re.compile(r"CryoProtect is ready at (http://\S+)")
+TIMEOUT_S = 60
+
+
+class Serving:
+    """One `serve`, with what it prints kept in a file."""
+
+    def __init__(
+        self, folder: Path, output: Path, settings: Mapping[str, str], before: Sequence[str], options: Sequence[str]
+    ) -> None:
+        self.folder = folder
+        self.output = output
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "SUPABASE_"))},
+            "CRYOPROTECT_DATA_DIR": str(folder),
+            "PORT": "0",
+            "WEB_CONCURRENCY": "2",
+            **settings,
+        }
+        with output.open("wb") as file:
+            self.process = subprocess.Popen(
+                [*before, sys.executable, "-m", "app.cli.main", "serve", *options],
+                cwd=ROOT,
+                env=environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    def url(self) -> str:
+        """Return the service's URL, once it says that it is ready."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not (found := READY.search(self.said)):
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+        return found[1]
+
+    def get(self, path: str) -> requests.Response:
+        return requests.get(f"{self.url()}{path}", timeout=TIMEOUT_S)
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send a signal and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=TIMEOUT_S)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes that work for this folder: web server, chemistry, database."""
+        return [process for process in psutil.process_iter() if self._is_ours(process)]
+
+    def wait_until_gone(self, processes: Sequence[psutil.Process]) -> None:
+        _, alive = psutil.wait_procs(processes, timeout=TIMEOUT_S)
+        assert alive == []
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            asked = process.environ().get("CRYOPROTECT_DATA_DIR") == str(self.folder)
+            return asked or process.cwd() == str(self.folder / "postgres")
+        except psutil.Error:
+            return False
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    """Give a starter of services, which takes settings by name."""
+    started: list[Serving] = []
+
+    def start(
+        folder: Path | None = None, *, before: Sequence[str] = (), options: Sequence[str] = (), **settings: str
+    ) -> Serving:
+        output = tmp_path / f"output-{len(started)}.txt"
+        started.append(Serving(folder or tmp_path / "data", output, settings, before, options))
+        return started[-1]
+
+    yield start
+    for serving in started:
+        serving.stop(signal.SIGTERM)
+        for process in serving.processes():
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a data folder that was served from once: migrated and seeded."""
+    base = tmp_path_factory.mktemp("served")
+    serving = Serving(base / "data", base / "output.txt", {}, (), ())
+    serving.url()
+    assert serving.stop() == 0, serving.said
+    return base / "data"
