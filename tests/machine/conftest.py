@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,9 +16,13 @@ import psutil
 import pytest
 import requests
 
+from database.unprivileged import launcher_for
+
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(r"CryoProtect is ready at (http://\S+)")
 TIMEOUT_S = 60
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+PASSWORD = "pa55word-of-a-test"
 
 
 class Serving:
@@ -112,3 +117,46 @@ def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     serving.url()
     assert serving.stop() == 0, serving.said
     return base / "data"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def postgres_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the superuser's URL of a PostgreSQL 15 that asks for a password."""
+    if not POSTGRES_15.is_dir():
+        pytest.skip("PostgreSQL 15 is not installed; .ci/run installs it")
+    folder = tmp_path_factory.mktemp("postgres15")
+    cluster, password = folder / "data", folder / "password"
+    cluster.mkdir(mode=0o700)
+    password.write_text(PASSWORD)
+    before = launcher_for(cluster, POSTGRES_15 / "postgres").prefix
+    init = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]
+    subprocess.run([*before, POSTGRES_15 / "initdb", "-D", cluster, *init], check=True, capture_output=True)
+    port = free_port()
+    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "fsync": "off"}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [*before, POSTGRES_15 / "postgres", "-D", cluster, *options], stdout=log, stderr=subprocess.STDOUT
+        )
+    wait_for(port)
+    yield f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
+    server.send_signal(signal.SIGINT)
+    server.wait(timeout=TIMEOUT_S)
+
+
+def wait_for(port: int) -> None:
+    """Return when something listens on the port."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.05)
+        else:
+            return

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import requests
 
-from tests.machine.conftest import ROOT, TIMEOUT_S, Serving
+from tests.machine.conftest import PASSWORD, ROOT, TIMEOUT_S, Serving
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(240)]
 
@@ -274,3 +274,16 @@ def test_the_url_of_the_running_database_is_printed_and_nothing_else(serve: Serv
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
     assert re.fullmatch(r"postgresql://postgres@localhost/cryoprotect\?host=/\S+\n", done.stdout)
+
+
+def test_any_postgres_15_will_do_and_its_password_is_not_printed(serve: Serve, postgres_15: str):
+    first = serve(DATABASE_URL=postgres_15)
+    assert count_of_molecules(first) == 60
+    assert first.stop() == 0
+
+    second = serve(DATABASE_URL=postgres_15)
+
+    assert count_of_molecules(second) == 60
+    assert "PostgreSQL 15" in second.said
+    assert PASSWORD not in first.said + second.said
+    assert not (second.folder / "postgres").exists()
