@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, g, request
@@ -89,7 +90,7 @@ def problem(  # noqa: PLR0913 - by name
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.path,
+        "instance": quote(request.path),
         "code": code or title.lower().replace(" ", "_"),
         "request_id": g.get("request_id"),
         **(extra or {}),
@@ -134,5 +135,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    LOG.error("unexpected error", exc_info=error, path=request.path, method=request.method)
+    LOG.error(
+        "unexpected error", exc_info=error, request_id=g.get("request_id"), path=request.path, method=request.method
+    )
     return problem(500, _DETAILS[500])
