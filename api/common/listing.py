@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
@@ -37,6 +38,7 @@ LIST_PARAMETERS: Final = SHAPE_PARAMETERS | {"limit", "cursor", "order_by", "cou
 DETAILS: Final = {"minimal": Detail.MINIMAL, "standard": Detail.STANDARD, "full": Detail.FULL}
 COUNTINGS: Final[tuple[Counting, ...]] = ("none", "exact", "estimated")
 STANDARD_SHAPE: Final = Shape()
+_BLANK_BEFORE_ZONE: Final = re.compile(r"(T\S+) (\d{2}(?::?\d{2})?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _once(args: MultiDict[str, str]) -> dict[str, str]:
         if len(texts) > 1:
             msg = f"the parameter {name[:100]!r} is given more than once"
             raise MalformedError(msg, code="repeated_parameter")
-        if unstorable(name) or unstorable(texts[0]):
+        if unstorable(texts[0]):
             raise InvalidError.at(name[:100], "a text may hold neither NUL nor half a surrogate pair")
         if len(texts[0]) > MAX_TEXT:
             raise InvalidError.at(name[:100], f"a value has at most {MAX_TEXT:,} characters")
@@ -200,13 +202,13 @@ def _search(listing: Listing, text: str | None) -> str | None:
 
 
 def _filter(listing: Listing, parameter: str, text: str) -> Filter:
-    name, _, operator = parameter.partition("__")
+    name, marker, operator = parameter.partition("__")
     field = listing.by_name.get(name)
     if field is None or not field.operators:
         known = sorted(LIST_PARAMETERS) + sorted(item.name for item in listing.fields if item.operators)
         msg = f"unknown parameter {parameter[:100]!r}; known: {', '.join(known)}"
         raise MalformedError(msg, code="unknown_parameter")
-    operator = operator or "exact"
+    operator = operator if marker else "exact"
     if operator not in field.operators:
         msg = f"{name} has no operator {operator[:100]!r}; it has {', '.join(field.operators)}"
         raise MalformedError(msg, code="unknown_operator")
@@ -258,7 +260,7 @@ def _boolean(text: str) -> bool:
 
 def _timestamp(text: str) -> dt.datetime:
     # A plus sign that was not encoded arrives as a blank.
-    value = dt.datetime.fromisoformat(text.strip().replace(" 0", "+0") if "T" in text else text)
+    value = dt.datetime.fromisoformat(_BLANK_BEFORE_ZONE.sub(r"\1+\2", text.strip()))
     value = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
     try:
         return value.astimezone(dt.UTC)
