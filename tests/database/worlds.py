@@ -1,0 +1,101 @@
+"""A user's private world with a row in every table, and a public molecule for contrast.
+
+A new table needs a row here, or the access matrix fails: an empty table keeps every secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from uuid import UUID, uuid4
+
+import psycopg
+
+from app.domain.callers import Caller
+from tests import factories
+
+ADD_WORLD_SQL = """
+WITH profile AS (
+    INSERT INTO public.user_profiles (id, display_name) VALUES (%(user)s, 'Private Person')
+), team AS (
+    INSERT INTO public.teams (id, name, created_by) VALUES (%(team)s, 'private team', NULL)
+), member AS (
+    INSERT INTO public.team_members (team_id, user_id, role) VALUES (%(team)s, %(user)s, 'owner')
+), project AS (
+    INSERT INTO public.projects (id, team_id, name, created_by)
+    VALUES (%(project)s, %(team)s, 'private project', %(user)s)
+), source AS (
+    INSERT INTO public.data_sources (id, name) VALUES (%(source)s, %(source)s::text)
+), run AS (
+    INSERT INTO public.import_runs (id, data_source_id) VALUES (%(run)s, %(source)s)
+), fault AS (
+    INSERT INTO public.import_errors (import_run_id, record_index, reason) VALUES (%(run)s, 0, 'private reason')
+), kept AS (
+    INSERT INTO private.idempotency_keys (caller, key, request_hash, status, headers, body)
+    VALUES (%(user)s::text, 'private key', '\\x00', 201, '{}', '\\x00')
+)
+INSERT INTO public.molecules (
+    id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, fingerprint,
+    project_id, created_by
+)
+SELECT m.id, m.name, s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.formula, s.molar_mass_g_mol,
+    s.fingerprint::bit(2048), m.project_id, %(user)s
+FROM (VALUES (%(own)s::uuid, 'private glycerol', NULL), (%(shared)s, 'project glycerol', %(project)s::uuid))
+    AS m (id, name, project_id)
+CROSS JOIN jsonb_to_record(%(structure)s::jsonb) AS s (
+    canonical_smiles text, inchi text, inchikey text, formula text, molar_mass_g_mol float8, fingerprint text
+)
+"""
+ADD_PUBLIC_SQL = """
+INSERT INTO public.molecules (
+    id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, is_public, project_id
+)
+SELECT %(id)s, 'public glycerol', s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.formula, s.molar_mass_g_mol,
+    true, %(project)s
+FROM jsonb_to_record(%(structure)s::jsonb) AS s (
+    canonical_smiles text, inchi text, inchikey text, formula text, molar_mass_g_mol float8
+)
+"""
+ADD_PARTS_SQL = """
+WITH named AS (
+    INSERT INTO public.molecule_identifiers (molecule_id, source, kind, external_id)
+    SELECT id, 'cas', 'cas_number', '56-81-5' FROM unnest(%(molecules)s::uuid[]) AS id
+)
+INSERT INTO public.molecular_properties (molecule_id, property_type, numeric_value, unit)
+SELECT id, 'density', 1261, 'kg/m3' FROM unnest(%(molecules)s::uuid[]) AS id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What belongs to one user: a molecule of its own, and one of its team's project."""
+
+    caller: Caller
+    team: UUID
+    project: UUID
+    own: UUID
+    shared: UUID
+
+
+def add_world(admin: psycopg.Connection) -> World:
+    """Store a user's private world and return it."""
+    caller = factories.user()
+    world = World(caller, uuid4(), uuid4(), uuid4(), uuid4())
+    keys = {"team": world.team, "project": world.project, "own": world.own, "shared": world.shared}
+    others = {"user": caller.user_id, "source": uuid4(), "run": uuid4(), "structure": _structure()}
+    # In one statement a foreign key is checked after all rows are there, whatever their order.
+    admin.execute(ADD_WORLD_SQL, keys | others)
+    admin.execute(ADD_PARTS_SQL, {"molecules": [world.own, world.shared]})
+    return world
+
+
+def add_public_molecule(admin: psycopg.Connection, project: UUID | None = None) -> UUID:
+    """Store a public molecule with an identifier and a property, and return its id."""
+    molecule_id = uuid4()
+    admin.execute(ADD_PUBLIC_SQL, {"id": molecule_id, "project": project, "structure": _structure()})
+    admin.execute(ADD_PARTS_SQL, {"molecules": [molecule_id]})
+    return molecule_id
+
+
+def _structure() -> str:
+    return json.dumps(asdict(factories.known_structure("glycerol")))
