@@ -35,6 +35,8 @@ _PLACEHOLDER: Final = re.compile(r"%(?:\((\w+)\)s|%)")
 _MAX_PREPARED: Final = 200
 ANSWER_TIMEOUT_S: Final = 35
 """A little more than the server itself gives a statement of a request: only a dead network takes longer."""
+# A prepared statement that is not there, and one whose result has another type now.
+_STALE_PREPARED: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 _SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
@@ -62,10 +64,26 @@ def exchange(
 ) -> list[list[Row]]:
     """Return the rows of each statement; all are one transaction, which the first error ends.
 
+    The statements may be sent twice, where the server has lost what was prepared or a migration has
+    changed what it means: only reads belong here.
+
     Raises:
         psycopg.Error: What the server refused, or that it is gone. The connection is closed where its
             state is not known.
     """
+    try:
+        return _exchange(connection, statements, prepare=prepare)
+    except _STALE_PREPARED:
+        known = _PREPARED.get(connection)
+        if known is None or not known.names:
+            raise
+        known.names.clear()
+        return _exchange(connection, statements, prepare=prepare)
+
+
+def _exchange(
+    connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]], *, prepare: bool
+) -> list[list[Row]]:
     pgconn = connection.pgconn
     known = _PREPARED.setdefault(connection, _Prepared()) if prepare else None
     transformer = adapt.Transformer(connection)

@@ -21,7 +21,6 @@ from psycopg_pool import ConnectionPool
 from database.errors import is_connection_loss
 
 _R = TypeVar("_R")
-_PREPARE_AFTER = 3
 _MAX_WAITING_PER_CONNECTION = 50
 
 
@@ -57,7 +56,9 @@ class Pool:
                 "tcp_user_timeout": 30_000,
                 "keepalives_idle": 30,
                 "application_name": name,
-                "prepare_threshold": _PREPARE_AFTER if self.prepares else None,
+                # Reads prepare their statements themselves (database/exchange.py). psycopg's own keeping of
+                # prepared statements would throw theirs away with every rollback.
+                "prepare_threshold": None,
             },
         )
 

@@ -17,6 +17,8 @@ from app.errors import MalformedError
 from database.listing import Listing, ListRequest
 
 _SEAL_BYTES: Final = 16
+MAX_CURSOR_LENGTH: Final = 6000
+"""An address line has room for 8,190 characters."""
 
 
 def seal(key: bytes, listing: Listing, request: ListRequest, after: tuple[str | None, ...]) -> str:
@@ -33,6 +35,8 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
         MalformedError: The cursor was not made here, or for another query.
     """
     try:
+        if len(cursor) > MAX_CURSOR_LENGTH:
+            cursor = ""
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raw = b""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -40,6 +41,8 @@ class Format:
     media_type: str
     extension: str
     write: Callable[[Listing, Shape, Chunks], Iterable[bytes]]
+    needs: tuple[str, ...] = ()
+    """Fields that the writer reads, whether the client asks to see them or not."""
 
 
 def _ndjson(_listing: Listing, _shape: Shape, chunks: Chunks) -> Iterator[bytes]:
@@ -113,16 +116,24 @@ def answer_list(repository: ReadRepository, query: ListQuery, formats: Mapping[s
     style = chosen(formats)
     if style is None:
         return _json_page(repository, query)
-    chunks = _one_page(repository, query) if query.limited else repository.stream(query.request)
-    # The first chunk is read before the answer starts, so that a fault at the outset is still a clean 503.
-    first = next(chunks)
-    body = style.write(repository.listing, query.request.shape, _chain(first, chunks))
-    name = f"{repository.listing.name}.{style.extension}"
-    return Response(
-        body,
-        content_type=_content_type(style.media_type),
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    wanted = replace(query.request, shape=_with_fields(query.request.shape, style.needs))
+    headers = {"Content-Disposition": f'attachment; filename="{repository.listing.name}.{style.extension}"'}
+    if query.limited:
+        page = repository.page(wanted)
+        chunks = iter([page.documents])
+        headers |= _link(_cursor(repository.listing, query, page))
+    else:
+        # The first chunk is read before the answer starts, so that a fault at the outset is still a clean 503.
+        rest = repository.stream(wanted)
+        chunks = itertools.chain([next(rest)], rest)
+    body = style.write(repository.listing, query.request.shape, chunks)
+    return Response(body, content_type=_content_type(style.media_type), headers=headers)
+
+
+def _with_fields(shape: Shape, names: tuple[str, ...]) -> Shape:
+    if shape.only:
+        return replace(shape, only=(*shape.only, *names))
+    return replace(shape, include=(*shape.include, *names))
 
 
 def _content_type(media_type: str) -> str:
@@ -134,22 +145,14 @@ def _json_page(repository: ReadRepository, query: ListQuery) -> Response:
     following = _cursor(repository.listing, query, page)
     tail = orjson.dumps({"limit": query.request.limit, "next": following, "count": page.count})
     body = b'{"data":[' + b",".join(page.documents) + b'],"page":' + tail + b"}"
-    response = Response(body, content_type=JSON_TYPE)
-    if following is not None:
-        response.headers["Link"] = f'<{next_link(following)}>; rel="next"'
-    return response
+    return Response(body, content_type=JSON_TYPE, headers=_link(following))
+
+
+def _link(following: str | None) -> dict[str, str]:
+    return {} if following is None else {"Link": f'<{next_link(following)}>; rel="next"'}
 
 
 def _cursor(listing: Listing, query: ListQuery, page: Page) -> str | None:
     if page.next_after is None:
         return None
     return cursors.seal(services().cursor_key, listing, query.request, page.next_after)
-
-
-def _one_page(repository: ReadRepository, query: ListQuery) -> Chunks:
-    yield repository.page(query.request).documents
-
-
-def _chain(first: list[bytes], rest: Chunks) -> Chunks:
-    yield first
-    yield from rest

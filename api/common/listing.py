@@ -167,10 +167,8 @@ def _order(listing: Listing, text: str | None) -> tuple[Sort, ...]:
         if name not in listing.sortable:
             msg = f"order_by: cannot sort by {name[:100]!r}; sortable: {', '.join(listing.sortable)}"
             raise MalformedError(msg, code="unknown_field")
-    if len(set(names)) < len(names):
-        msg = "order_by names a field twice"
-        raise MalformedError(msg, code="repeated_parameter")
-    return sorts
+    # A field that is named again changes nothing about the order.
+    return tuple(sort for index, sort in enumerate(sorts) if sort.name not in names[:index])
 
 
 def _limit(text: str | None) -> int:

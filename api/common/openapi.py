@@ -20,6 +20,7 @@ from werkzeug.routing import Rule
 
 from api.common.access import METHODS, mark_of
 from api.common.body import JSON_TYPE
+from api.common.cursor import MAX_CURSOR_LENGTH
 from api.common.errors import PROBLEM_JSON
 from api.common.formats import Format
 from api.common.listing import COUNTINGS, DETAILS, MAX_LIMIT, MAX_QUERY_TEXT
@@ -36,6 +37,18 @@ _KINDS: Final[dict[Kind, dict[str, Any]]] = {
     Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
     Kind.JSON: {"type": "object"},
 }
+_UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+# What a value of each kind looks like inside a list with commas.
+_ITEMS: Final[dict[Kind, str]] = {
+    Kind.TEXT: "[^,\\x00]*",
+    Kind.UUID: _UUID,
+    Kind.FLOAT: "-?[0-9]{1,12}(\\.[0-9]{1,6})?",
+    Kind.INTEGER: "-?[0-9]{1,12}",
+    Kind.TIMESTAMP: "20[0-9]{2}-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z",
+}
+_ETAG: Final = {"type": "string", "pattern": '^(\\*|"[0-9]{1,9}-[0-9a-f]{16}")$', "examples": ["*"]}
+_KEY: Final = {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}
+_PREFERENCE: Final = {"type": "string", "examples": ["tx=rollback"]}
 _PROBLEMS: Final = {
     400: "The request cannot be read, or names something that does not exist.",
     401: "A token is needed, or the one sent cannot be accepted.",
@@ -45,6 +58,7 @@ _PROBLEMS: Final = {
     409: "The request contradicts what is stored.",
     412: "The record was changed meanwhile.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "The body's media type is not taken.",
     422: "The values cannot be accepted; `errors` points to each.",
     428: "If-Match is needed.",
@@ -150,13 +164,13 @@ class _Writer:
         if schema := getattr(view, "query_schema", None):
             yield from self._schema_parameters(schema)
         if said.conditional:
-            yield _header("If-Match", "The record's ETag, or `*`.", required=True)
+            yield _header("If-Match", "The record's ETag, or `*`.", _ETAG, required=True)
         if name == "get" and (said.record or said.media_type != JSON_TYPE):
-            yield _header("If-None-Match", "An ETag; 304 where the record still is just that.")
+            yield _header("If-None-Match", "An ETag; 304 where the record still is just that.", {"type": "string"})
         if name == "post":
-            yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.")
+            yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.", _KEY)
         if name != "get":
-            yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.")
+            yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.", _PREFERENCE)
 
     def _schema_parameters(self, schema: type[Schema]) -> Iterator[dict[str, Any]]:
         converter = cast("MarshmallowPlugin", self._spec.plugins[0]).converter
@@ -168,12 +182,18 @@ class _Writer:
             return {JSON_TYPE: {"schema": {"type": ["object", "array"], "description": said.body_any}}}
         schema = getattr(view, "body_schema", None)
         if schema is not None:
-            return {JSON_TYPE: {"schema": schema}}
+            return {JSON_TYPE: {"schema": self._with_rules(schema)}}
         if said.body_many is not None:
-            many = {"type": "array", "minItems": 1, "maxItems": 10_000, "items": said.body_many}
+            one = self._with_rules(said.body_many)
+            many = {"type": "array", "minItems": 1, "maxItems": 10_000, "items": one}
             lines = {"type": "string", "description": "One JSON record a line."}
             return {kind: {"schema": many if kind == JSON_TYPE else lines} for kind in said.body_types}
         return {}
+
+    def _with_rules(self, schema: type[Schema]) -> Any:  # noqa: ANN401 - what apispec takes
+        """Return a body's schema with the rules over several fields that marshmallow cannot tell apispec."""
+        rules = getattr(schema, "rules", None)
+        return {"allOf": [schema, rules]} if rules else schema
 
     def _responses(self, rule: Rule, view: Callable[..., Any], name: str, said: Description) -> dict[str, Any]:
         good: dict[str, Any] = {"description": "Done."}
@@ -235,7 +255,7 @@ class _Writer:
         if rule.arguments:
             statuses.add(404)
         if name == "get":
-            statuses |= {406, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()
+            statuses |= {406, 414, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()
             return sorted(statuses)
         statuses |= {409, 413, 415, 422}
         mark = mark_of(view)
@@ -250,10 +270,10 @@ def list_parameters(listing: Listing, formats: Mapping[str, Format]) -> Iterator
     """Give the query parameters of a list."""
     yield from shape_parameters(listing)
     yield _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Records a page; 50 by default.")
-    yield _query("cursor", {"type": "string", "maxLength": 8192}, "`page.next` of the page before.")
+    yield _query("cursor", {"type": "string", "maxLength": MAX_CURSOR_LENGTH}, "`page.next` of the page before.")
     yield _query(
         "order_by",
-        {"type": "string", "examples": [str(sort) for sort in listing.default_order]},
+        _names(listing.sortable, "-?"),
         f"Fields with commas between them, `-` for descending: {', '.join(listing.sortable)}.",
     )
     yield _query("count", {"type": "string", "enum": list(COUNTINGS)}, "Whether and how to count all records.")
@@ -271,8 +291,13 @@ def shape_parameters(listing: Listing) -> Iterator[dict[str, Any]]:
     """Give the query parameters that choose parts of records."""
     shown = ", ".join(listing.shown)
     yield _query("detail", {"type": "string", "enum": list(DETAILS)}, "How much of each record; `standard` by default.")
-    yield _query("include", {"type": "string"}, f"Further parts, with commas between them: {shown}.")
-    yield _query("only", {"type": "string"}, f"Just these parts, with commas between them: {shown}.")
+    yield _query("include", _names(listing.shown), f"Further parts, with commas between them: {shown}.")
+    yield _query("only", _names(listing.shown), f"Just these parts, with commas between them: {shown}.")
+
+
+def _names(known: tuple[str, ...], prefix: str = "") -> dict[str, Any]:
+    one = f"{prefix}({'|'.join(known)})"
+    return {"type": "string", "pattern": f"^{one}(,{one})*$", "examples": [known[0]]}
 
 
 def _filter_parameter(name: str, operator: str, kind: Kind) -> dict[str, Any]:
@@ -280,9 +305,11 @@ def _filter_parameter(name: str, operator: str, kind: Kind) -> dict[str, Any]:
     if operator == "isnull":
         return _query(label, {"type": "boolean"}, f"Whether {name} is missing.")
     if operator == "in":
-        return _query(label, {"type": "string"}, f"{name} is one of these, with commas between them.")
+        pattern = f"^{_ITEMS[kind]}(,{_ITEMS[kind]})*$"
+        return _query(label, {"type": "string", "pattern": pattern}, f"{name} is one of these, commas between them.")
     if operator == "range":
-        return _query(label, {"type": "string"}, f"{name} lies between two values with a comma between them.")
+        pattern = f"^{_ITEMS[kind]},{_ITEMS[kind]}$"
+        return _query(label, {"type": "string", "pattern": pattern}, f"{name} lies between two values.")
     return _query(label, _KINDS[kind], f"Filter: {name} {operator}.")
 
 
@@ -290,11 +317,11 @@ def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any
     return {"in": "query", "name": name, "schema": dict(schema), "description": description}
 
 
-def _header(name: str, description: str, *, required: bool = False) -> dict[str, Any]:
+def _header(name: str, description: str, schema: dict[str, Any], *, required: bool = False) -> dict[str, Any]:
     return {
         "in": "header",
         "name": name,
-        "schema": {"type": "string"},
+        "schema": schema,
         "description": description,
         "required": required,
     }

@@ -53,7 +53,7 @@ RELATED: Final = {
     "molecules.identifiers": _array(_IDENTIFIER),
     "molecules.properties": _array(_VALUE),
 }
-PROPERTY_VALUES: Final = Answer("PropertyValues", _object(data=_array(_VALUE)))
+PROPERTY_VALUES: Final = Answer("PropertyList", _object(data=_array(_VALUE)))
 _RESULT: Final = _object(
     index=_COUNT,
     status={"type": "string", "enum": [status.value for status in OutcomeStatus]},

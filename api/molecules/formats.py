@@ -16,6 +16,7 @@ SDF_TYPE: Final = "chemical/x-mdl-sdfile"
 SMILES_TYPE: Final = "chemical/x-daylight-smiles"
 PARQUET_TYPE: Final = "application/vnd.apache.parquet"
 _READ_BYTES: Final = 256 * 1024
+_DRAWN: Final = ("canonical_smiles", "name")
 
 
 def _smiles(_listing: Listing, _shape: Shape, chunks: Chunks) -> Iterator[bytes]:
@@ -37,7 +38,7 @@ def _sdf(listing: Listing, shape: Shape, chunks: Chunks) -> Iterator[bytes]:
 def _sdf_records(chemistry: Any, names: list[str], chunks: Chunks) -> Iterator[bytes]:  # noqa: ANN401
     for documents in chunks:
         records = [record for record in map(orjson.loads, documents) if record.get("canonical_smiles")]
-        blocks = chemistry.molblocks([(record["canonical_smiles"], _one_line(record["name"])) for record in records])
+        blocks = chemistry.molblocks([(record["canonical_smiles"], _sdf_line(record["name"])) for record in records])
         for block, record in zip(blocks, records, strict=True):
             yield (block + _tags(record, names) + "$$$$\n").encode()
 
@@ -49,8 +50,14 @@ def _tags(record: dict[str, Any], names: list[str]) -> str:
 
 def _tag_text(value: object) -> str:
     if isinstance(value, str):
-        return _one_line(value)
+        return _sdf_line(value)
     return orjson.dumps(value).decode()
+
+
+def _sdf_line(text: str) -> str:
+    line = _one_line(text)
+    # At the start of a line these end a record, or begin another field.
+    return f" {line}" if line.startswith(("$$$$", ">")) else line
 
 
 def _one_line(text: str) -> str:
@@ -83,7 +90,7 @@ def _flat(value: object) -> object:
 MOLECULE_FORMATS: Final = {
     "ndjson": NDJSON,
     "csv": CSV,
-    "sdf": Format("sdf", SDF_TYPE, "sdf", _sdf),
-    "smiles": Format("smiles", SMILES_TYPE, "smi", _smiles),
+    "sdf": Format("sdf", SDF_TYPE, "sdf", _sdf, _DRAWN),
+    "smiles": Format("smiles", SMILES_TYPE, "smi", _smiles, _DRAWN),
     "parquet": Format("parquet", PARQUET_TYPE, "parquet", _parquet),
 }

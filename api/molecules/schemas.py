@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
@@ -27,6 +27,16 @@ class Text(fields.String):
         return stripped
 
 
+class Flag(fields.Boolean):
+    """True or false and nothing that merely means it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401
+        if not isinstance(value, bool):
+            msg = "must be true or false"
+            raise ValidationError(msg)
+        return value
+
+
 def name_field(**kwargs: Any) -> Text:  # noqa: ANN401 - marshmallow's own
     """Return the field for a molecule's name."""
     return Text(validate=validate.Length(1, 500), metadata={"example": "Glycerol"}, **kwargs)
@@ -46,10 +56,8 @@ class IdentifierSchema(Schema):
         metadata={"description": "cas_number, cid, chembl_id, dtxsid, synonym, iupac_name.", "example": "cas_number"},
     )
     external_id = Text(required=True, validate=validate.Length(1, 500), metadata={"example": "56-81-5"})
-    verified = fields.Boolean(
+    verified = Flag(
         load_default=True,
-        truthy={True},
-        falsy={False},
         metadata={"description": "False for what is only remembered."},
     )
 
@@ -92,7 +100,7 @@ class PropertyValueSchema(Schema):
         validate=validate.Length(1, 2000),
         metadata={"description": "Where the value is published, best as doi:..."},
     )
-    verified = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+    verified = Flag(load_default=True)
 
 
 class TypedPropertyValueSchema(PropertyValueSchema):
@@ -108,6 +116,8 @@ class TypedPropertyValueSchema(PropertyValueSchema):
 class NewMoleculeSchema(Schema):
     """A molecule to create: a name and one structure."""
 
+    rules: ClassVar = {"oneOf": [{"required": [name]} for name in STRUCTURE_FIELDS]}
+
     name = name_field(required=True)
     smiles = fields.String(
         validate=validate.Length(1, MAX_STRUCTURE), metadata={"format": "smiles", "example": "OCC(O)CO"}
@@ -119,7 +129,7 @@ class NewMoleculeSchema(Schema):
     properties = fields.List(
         fields.Nested(TypedPropertyValueSchema), load_default=list, validate=validate.Length(max=500)
     )
-    is_public = fields.Boolean(load_default=None, truthy={True}, falsy={False}, metadata={"type": "boolean"})
+    is_public = Flag(load_default=None, metadata={"type": "boolean"})
     project_id = fields.UUID(load_default=None, allow_none=True)
 
     @validates_schema
@@ -133,8 +143,10 @@ class NewMoleculeSchema(Schema):
 class MoleculeChangeSchema(Schema):
     """What may be changed of a molecule; its structure is what it is."""
 
+    rules: ClassVar = {"minProperties": 1}
+
     name = name_field()
-    is_public = fields.Boolean(truthy={True}, falsy={False})
+    is_public = Flag()
     project_id = fields.UUID(allow_none=True)
     identifiers = fields.List(
         fields.Nested(IdentifierSchema),
@@ -173,6 +185,13 @@ def _keys(example: str) -> fields.List[str]:
 
 class LookupSchema(Schema):
     """Names to find molecules by, of several kinds in one call."""
+
+    rules: ClassVar = {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"minItems": 1}}}
+            for name in ("ids", "inchikeys", "cids", "chembl_ids", "cas_numbers")
+        ]
+    }
 
     ids = fields.List(fields.UUID(), load_default=list, validate=validate.Length(max=MAX_LOOKUP))
     inchikeys = _keys("PEDCQBHIVMGVHV-UHFFFAOYSA-N")
