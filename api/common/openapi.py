@@ -90,6 +90,8 @@ class Description:
     """Description of a JSON body that is taken as its source sends it."""
     body_types: tuple[str, ...] = (JSON_TYPE,)
     conditional: bool = False
+    effect: bool = True
+    """Whether a POST changes anything."""
 
 
 def describes(**said: Any) -> Callable[[_V], _V]:  # noqa: ANN401 - the fields of Description
@@ -167,9 +169,9 @@ class _Writer:
             yield _header("If-Match", "The record's ETag, or `*`.", _ETAG, required=True)
         if name == "get" and (said.record or said.media_type != JSON_TYPE):
             yield _header("If-None-Match", "An ETag; 304 where the record still is just that.", {"type": "string"})
-        if name == "post":
+        if name == "post" and said.effect:
             yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.", _KEY)
-        if name != "get":
+        if name != "get" and said.effect:
             yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.", _PREFERENCE)
 
     def _schema_parameters(self, schema: type[Schema]) -> Iterator[dict[str, Any]]:
@@ -341,7 +343,8 @@ def _problem_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "description": "RFC 9457.",
-        "required": [*names, "status", "request_id"],
+        # What the web server refuses before the app sees it has no `instance`.
+        "required": ["type", "title", "status", "detail", "code", "request_id"],
         "properties": {
             **dict.fromkeys(names, text),
             "status": {"type": "integer"},

@@ -147,7 +147,7 @@ class MoleculeLookupResource(Resource):
 
     @access.public
     @takes(LookupSchema)
-    @describes(answer=LOOKUP_REPORT)
+    @describes(answer=LOOKUP_REPORT, effect=False)
     def post(self, data: dict[str, Any]) -> Response:
         """Find molecules by ids, InChIKeys, CIDs, ChEMBL ids and CAS numbers in one call."""
         wanted = [
