@@ -40,9 +40,11 @@ INSERT INTO public.molecules (
 )
 SELECT m.id, m.name, s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.formula, s.molar_mass_g_mol,
     s.fingerprint::bit(2048), m.project_id, %(user)s
-FROM (VALUES (%(own)s::uuid, 'private glycerol', NULL), (%(shared)s, 'project glycerol', %(project)s::uuid))
-    AS m (id, name, project_id)
-CROSS JOIN jsonb_to_record(%(structure)s::jsonb) AS s (
+FROM (
+    VALUES (%(own)s::uuid, 'private glycerol', NULL, %(glycerol)s::jsonb),
+        (%(shared)s, 'project glycol', %(project)s::uuid, %(glycol)s::jsonb)
+) AS m (id, name, project_id, structure)
+CROSS JOIN jsonb_to_record(m.structure) AS s (
     canonical_smiles text, inchi text, inchikey text, formula text, molar_mass_g_mol float8, fingerprint text
 )
 """
@@ -50,7 +52,7 @@ ADD_PUBLIC_SQL = """
 INSERT INTO public.molecules (
     id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, is_public, project_id
 )
-SELECT %(id)s, 'public glycerol', s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.formula, s.molar_mass_g_mol,
+SELECT %(id)s, %(name)s, s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.formula, s.molar_mass_g_mol,
     true, %(project)s
 FROM jsonb_to_record(%(structure)s::jsonb) AS s (
     canonical_smiles text, inchi text, inchikey text, formula text, molar_mass_g_mol float8
@@ -82,20 +84,22 @@ def add_world(admin: psycopg.Connection) -> World:
     caller = factories.user()
     world = World(caller, uuid4(), uuid4(), uuid4(), uuid4())
     keys = {"team": world.team, "project": world.project, "own": world.own, "shared": world.shared}
-    others = {"user": caller.user_id, "source": uuid4(), "run": uuid4(), "structure": _structure()}
+    others = {"user": caller.user_id, "source": uuid4(), "run": uuid4()}
+    structures = {"glycerol": _structure("glycerol"), "glycol": _structure("propylene glycol")}
     # In one statement a foreign key is checked after all rows are there, whatever their order.
-    admin.execute(ADD_WORLD_SQL, keys | others)
+    admin.execute(ADD_WORLD_SQL, keys | others | structures)
     admin.execute(ADD_PARTS_SQL, {"molecules": [world.own, world.shared]})
     return world
 
 
-def add_public_molecule(admin: psycopg.Connection, project: UUID | None = None) -> UUID:
+def add_public_molecule(admin: psycopg.Connection, name: str = "glycerol", project: UUID | None = None) -> UUID:
     """Store a public molecule with an identifier and a property, and return its id."""
     molecule_id = uuid4()
-    admin.execute(ADD_PUBLIC_SQL, {"id": molecule_id, "project": project, "structure": _structure()})
+    parameters = {"id": molecule_id, "name": name, "project": project, "structure": _structure(name)}
+    admin.execute(ADD_PUBLIC_SQL, parameters)
     admin.execute(ADD_PARTS_SQL, {"molecules": [molecule_id]})
     return molecule_id
 
 
-def _structure() -> str:
-    return json.dumps(asdict(factories.known_structure("glycerol")))
+def _structure(name: str) -> str:
+    return json.dumps(asdict(factories.known_structure(name)))
