@@ -1,0 +1,183 @@
+"""Standardization: from what was submitted to the one form that is stored.
+
+The stored form is the one submitted, cleaned but whole: water of hydration, counter-ions and isotopes stay,
+for they decide the molar mass and with it every concentration. What groups salts, hydrates and labelled forms
+of one compound is `parent_inchikey`, which ChEMBL's pipeline finds.
+
+The pipeline is slow (its search for the parent alone takes some 3 ms) and most structures come as it would leave
+them. A few patterns tell those apart; a test compares both ways over thousands of real structures.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chembl_structure_pipeline import standardizer
+from chembl_structure_pipeline.exclude_flag import exclude_flag
+from rdkit import Chem
+from rdkit.Chem import rdinchi
+
+from app.domain.molecules import Notation, Structure
+from app.errors import StructureError
+from app.science.descriptors import descriptors, fingerprint, formula, molar_mass_g_mol
+from app.science.reading import inchi_of, rdkit_log, read_structure
+from app.science.sulfoxides import neutral_sulfoxides
+
+_MAX_ROUNDS: Final = 8
+_CARBON: Final = Chem.MolFromSmarts("[#6]")
+_HYDROGEN: Final = 1
+_NEEDS_PARENT: Final = tuple(
+    Chem.MolFromSmarts(smarts)
+    for smarts in (
+        "[!#5;!#6;!#7;!#8;!#9;!#14;!#15;!#16;!#17;!#34;!#35;!#53]",  # metals, and hydrogens kept as atoms
+        "[!0*]",  # isotopes
+    )
+)
+_NEEDS_CLEANING: Final = tuple(
+    Chem.MolFromSmarts(smarts)
+    for smarts in (
+        "[!+0;!$([N+](=O)[O-]);!$([O-][N+]=O)]",  # charges, but for the nitro group's own
+        "[F,Cl,Br,I;X0]",  # bare halogens
+        "O=[S;D2]-[#6]",  # sulfur of odd valence
+        "C([OH1;D1])=;!@[NH1,NH0]",  # amides in their imidic acid form
+    )
+)
+
+
+def standardize(notation: Notation, text: str) -> Structure:
+    """Return the structure that the text describes, in the form that is stored, with all that follows from it.
+
+    Raises:
+        StructureError: RDKit or a limit refuses the text; the detail says why.
+    """
+    with rdkit_log():
+        molecule = read_structure(notation, text)
+        try:
+            return _structure(molecule)
+        except (ValueError, RuntimeError) as error:
+            msg = f"RDKit cannot standardize this structure: {error}"
+            raise StructureError(msg) from error
+
+
+def _structure(submitted: Chem.Mol) -> Structure:
+    molecule, smiles = _settled(submitted)
+    inchi = inchi_of(molecule)
+    return Structure(
+        canonical_smiles=smiles,
+        inchi=inchi,
+        inchikey=rdinchi.InchiToInchiKey(inchi),
+        parent_inchikey=_parent_inchikey(molecule, inchi),
+        formula=formula(molecule),
+        molar_mass_g_mol=molar_mass_g_mol(molecule),
+        descriptors=descriptors(molecule),
+        fingerprint=fingerprint(molecule),
+    )
+
+
+def is_its_own_parent(molecule: Chem.Mol) -> bool:
+    """Return whether there is nothing to strip: one component, no isotopes, no metal."""
+    return len(Chem.GetMolFrags(molecule)) == 1 and not _has_any(molecule, _NEEDS_PARENT)
+
+
+def is_standard(molecule: Chem.Mol) -> bool:
+    """Return whether ChEMBL's pipeline would draw the molecule as it is, but for its sulfoxides."""
+    return is_its_own_parent(molecule) and not _has_any(molecule, _NEEDS_CLEANING)
+
+
+def cleaned(molecule: Chem.Mol) -> Chem.Mol:
+    """Return the molecule with charges, nitro groups and amides drawn as ChEMBL draws them, sulfoxides neutral."""
+    return neutral_sulfoxides(molecule if is_standard(molecule) else piped(molecule))
+
+
+def piped(molecule: Chem.Mol) -> Chem.Mol:
+    """Return the molecule after the steps of ChEMBL's standardizer, all but the one that flattens tartaric acid.
+
+    The steps may move protons. Where they would change more, as for a bare iodine atom (to HI) or CH3-SH=O
+    (to a cation), the molecule is returned as it came: cleaning does not make another compound of it.
+    """
+    if exclude_flag(molecule, includeRDKitSanitization=False):
+        return molecule
+    result = standardizer.update_mol_valences(molecule)
+    for step in (
+        standardizer.remove_sgroups_from_mol,
+        standardizer.kekulize_mol,
+        standardizer.remove_hs_from_mol,
+        standardizer.normalize_mol,
+        standardizer.uncharge_mol,
+    ):
+        result = step(result)
+    return result if _is_sane(result) and _without_protons(result) == _without_protons(molecule) else molecule
+
+
+def _settled(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
+    """Return the cleaned molecule as its canonical SMILES says it, and that SMILES.
+
+    Reading the SMILES and cleaning it once more must change nothing; what does not settle is refused.
+    """
+    smiles = Chem.MolToSmiles(cleaned(_without_atom_numbers(molecule)))
+    for _ in range(_MAX_ROUNDS):
+        molecule = cleaned(Chem.MolFromSmiles(smiles))
+        before, smiles = smiles, Chem.MolToSmiles(molecule)
+        if smiles == before:
+            return molecule, smiles
+    raise StructureError("The structure has no stable canonical SMILES.")
+
+
+def _parent_inchikey(molecule: Chem.Mol, inchi: str) -> str:
+    parent = molecule if is_its_own_parent(molecule) else _parent(molecule)
+    if parent is not molecule:
+        inchi = inchi_of(parent)
+    if len(Chem.GetMolFrags(parent)) == 1:
+        # Betaine hydrochloride's parent is a cation: nothing in the pipeline takes a proton from beside a
+        # quaternary nitrogen. Without the layer of added protons its InChI is betaine's own.
+        inchi = "/".join(layer for layer in inchi.split("/") if not layer.startswith("p"))
+    return rdinchi.InchiToInchiKey(inchi)
+
+
+def _parent(molecule: Chem.Mol) -> Chem.Mol:
+    """Return ChEMBL's parent, a single organic component wherever one can be had.
+
+    DMSO is on ChEMBL's list of solvents, in its neutral spelling. That takes it from a drug's solvate; where it is
+    the compound itself (DMSO hydrochloride, DMSO hydrate), the other spelling keeps it.
+    """
+    parent = _stripped(molecule)
+    if not _is_one_organic(parent):
+        respelled = _stripped(piped(molecule))
+        parent = respelled if _is_one_organic(respelled) else parent
+    # Methanol is a solvent, too: without this, sodium methoxide's parent would be the bare ion.
+    return molecule if _has_carbon(molecule) and not _has_carbon(parent) else parent
+
+
+def _stripped(molecule: Chem.Mol) -> Chem.Mol:
+    parent, _ = standardizer.get_parent_mol(molecule)
+    return parent if _is_sane(parent) else molecule
+
+
+def _is_one_organic(molecule: Chem.Mol) -> bool:
+    return _has_carbon(molecule) and len(Chem.GetMolFrags(molecule)) == 1
+
+
+def _has_any(molecule: Chem.Mol, patterns: tuple[Chem.Mol, ...]) -> bool:
+    return any(molecule.HasSubstructMatch(pattern) for pattern in patterns)
+
+
+def _is_sane(molecule: Chem.Mol) -> bool:
+    """Sanitize the molecule in place; tell whether that went well."""
+    # Taking its charge from hexafluorophosphate gives phosphorus a seventh bond.
+    return Chem.SanitizeMol(molecule, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE
+
+
+def _without_atom_numbers(molecule: Chem.Mol) -> Chem.Mol:
+    for index in range(molecule.GetNumAtoms()):
+        molecule.GetAtomWithIdx(index).SetAtomMapNum(0)
+    return molecule
+
+
+def _has_carbon(molecule: Chem.Mol) -> bool:
+    return molecule.HasSubstructMatch(_CARBON)
+
+
+def _without_protons(molecule: Chem.Mol) -> tuple[int, int]:
+    """Return what moving protons cannot change: the heavy atoms, and hydrogens less charges."""
+    hydrogens = sum(atom.GetTotalNumHs() + (atom.GetAtomicNum() == _HYDROGEN) for atom in molecule.GetAtoms())
+    return molecule.GetNumHeavyAtoms(), hydrogens - Chem.GetFormalCharge(molecule)
