@@ -1,4 +1,4 @@
-"""Who is measured: the service, its strong peer, the naive way, and pgbench in two manners.
+"""Who is measured: the service, a strong peer in two variants, the naive way, and pgbench in two manners.
 
 All HTTP servers run with the same number of workers on the same database, as the same login role, and
 stay up for the whole run; the one that is measured is the only one that has work.
@@ -14,16 +14,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import pgbench
 from benchmarks.load import LoadError, drive, share_out
-from benchmarks.peers.settings import POOL_VARIABLE, SECRET_VARIABLE, URL_VARIABLE
-from benchmarks.processes import START_TIMEOUT_S, free_port, running, start_failure, workers
+from benchmarks.peers.settings import POOL_VARIABLE, REMEMBERS_VARIABLE, SECRET_VARIABLE, URL_VARIABLE
+from benchmarks.processes import START_TIMEOUT_S, free_port, processor_s, running, start_failure, workers
 from benchmarks.scenarios import Scenario
-from benchmarks.stats import Round, summarize
+from benchmarks.stats import MS_PER_S, Round, summarize
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PEERS: Final = "benchmarks.peers"
@@ -32,6 +32,7 @@ POOL_SIZE: Final = 10
 """Connections of each worker."""
 SERVICE: Final = "service"
 PEER: Final = "fastapi"
+PEER_REMEMBERING: Final = "fastapi, tokens kept"
 NAIVE: Final = "naive"
 PGBENCH: Final = "pgbench"
 PGBENCH_PIPELINED: Final = "pgbench pipelined"
@@ -75,14 +76,20 @@ class HttpServer:
 
     def ask(self, paths: Sequence[str], clients: int, seconds: int) -> Round:
         """Return the figures for asking for these paths in turn."""
+        pids = self.worker_pids
+        before_s = processor_s(pids)
         load = drive(
             self.port,
             [self.request(path) for path in paths],
             clients=clients,
             seconds=seconds,
-            worker_pids=self.worker_pids if self.keeps_connections else (),
+            worker_pids=pids if self.keeps_connections else (),
         )
-        return summarize(load.latencies_s, load.seconds, load.generator_cpu_s)
+        return replace(
+            summarize(load.latencies_s, load.seconds),
+            processor_ms=(processor_s(pids) - before_s) * MS_PER_S / load.answers,
+            generator_cores=load.generator_cpu_s / load.seconds,
+        )
 
     def request(self, path: str) -> bytes:
         """Return a whole request."""
@@ -136,6 +143,7 @@ def enter_all(stack: ExitStack, arena: Arena, say: Callable[[str], None]) -> lis
     contestants: list[Contestant] = [
         _enter(stack, arena, SERVICE, _service_command, _service_environment(arena)),
         _enter(stack, arena, PEER, _peer_command, _peer_environment(arena)),
+        _enter(stack, arena, PEER_REMEMBERING, _peer_command, _peer_environment(arena) | {REMEMBERS_VARIABLE: "on"}),
         _enter(stack, arena, NAIVE, _naive_command, _peer_environment(arena), keeps_connections=False),
     ]
     binary = pgbench.find_pgbench()
@@ -177,7 +185,7 @@ def _all_workers_answer(server: HttpServer, process: subprocess.Popen[bytes]) ->
             continue
         if not server.keeps_connections:
             return True
-        with suppress(LoadError):
+        with suppress(LoadError, OSError):
             for connection in share_out(server.port, pids, WORKERS):
                 connection.close()
             return True

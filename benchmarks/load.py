@@ -44,8 +44,10 @@ class Load:
 
     seconds: float
     latencies_s: list[float] = field(default_factory=list)
+    answers: int = 0
+    """All of them, the warm-up's too."""
     generator_cpu_s: float = 0.0
-    """The generator's own processor time, warm-up included."""
+    """The generator's own processor time for all answers."""
 
 
 class Client:
@@ -185,6 +187,7 @@ def _loop(members: Sequence[Client], queue: Iterator[bytes], seconds: float) -> 
             member, began_s = waiting[descriptor]
             if member.receive():
                 now_s = time.perf_counter()
+                load.answers += 1
                 if counts_from_s <= now_s < ends_s:
                     load.latencies_s.append(now_s - began_s)
                 send(member)

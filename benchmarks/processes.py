@@ -76,6 +76,13 @@ def owners_of_connections(pids: Sequence[int]) -> dict[int, int]:
     return {_port(row[2]): owners[row[9]] for row in _tcp_rows() if row[3] == _ESTABLISHED and row[9] in owners}
 
 
+def processor_s(pids: Sequence[int]) -> float:
+    """Return the processor time that processes have used since their start."""
+    # The second field, the name, may hold blanks; user and system time are the 12th and 13th behind it.
+    fields = [(PROC / str(pid) / "stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(words[11]) + int(words[12]) for words in fields) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_rss_bytes(pid: int) -> int:
     """Return the largest resident memory that a process has had since its start."""
     found = _PEAK_RSS.search((PROC / str(pid) / "status").read_text())

@@ -92,7 +92,9 @@ def console_for_output() -> Console:
 
 
 def _scenario_table(cells: Sequence[Cell], console: Console) -> Table:
-    table = _table(console, "scenario", "clients", "who", "answers/s", "median ms", "p99 ms", "service beside it")
+    table = _table(
+        console, "scenario", "clients", "who", "answers/s", "median ms", "p99 ms", "cpu ms", "service beside it"
+    )
     for cell in cells:
         for name, rounds in cell.rounds.items():
             middle = median_round(rounds)
@@ -104,6 +106,7 @@ def _scenario_table(cells: Sequence[Cell], console: Console) -> Table:
                 f"{middle.per_second:,.0f}",
                 f"{middle.median_ms:.2f}",
                 f"{middle.p99_ms:.2f}",
+                "" if middle.processor_ms is None else f"{middle.processor_ms:.2f}",
                 "" if first else f"{cell.ratio_to(name):.2f} x",
                 style="bold" if first else "",
             )

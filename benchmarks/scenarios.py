@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -32,9 +32,9 @@ class Scenario:
     clients: Sequence[int]
 
 
-RANGE_G_MOL: Final = (statements.LIGHTEST_G_MOL, statements.HEAVIEST_G_MOL)
-RANGE_PATH: Final = f"{MOLECULES_PATH}?molar_mass_g_mol__gte={RANGE_G_MOL[0]:g}&molar_mass_g_mol__lt={RANGE_G_MOL[1]:g}"
-_range_script: Callable[..., Script] = partial(statements.script_page, statements.page_request(RANGE_G_MOL))
+MASS_QUERY: Final = (
+    f"molar_mass_g_mol__gte={statements.LIGHTEST_G_MOL:g}&molar_mass_g_mol__lt={statements.HEAVIEST_G_MOL:g}"
+)
 
 GET_ONE: Final = Scenario(
     "GET one",
@@ -45,5 +45,17 @@ GET_ONE: Final = Scenario(
 LIST_50: Final = Scenario(
     "list 50", [MOLECULES_PATH], partial(statements.script_page, statements.page_request()), clients=(1, 16)
 )
-LIST_50_FILTERED: Final = Scenario("list 50 by mass", [RANGE_PATH], _range_script, clients=(16,))
-SCENARIOS: Final = (GET_ONE, LIST_50, LIST_50_FILTERED)
+LIST_50_BY_MASS: Final = Scenario(
+    "list 50 by mass",
+    [f"{MOLECULES_PATH}?{MASS_QUERY}"],
+    partial(statements.script_page, statements.page_request(by_mass=True)),
+    clients=(16,),
+)
+LIST_50_WITH_IDENTIFIERS: Final = Scenario(
+    "list 50 with identifiers",
+    [f"{MOLECULES_PATH}?include=identifiers"],
+    partial(statements.script_page, statements.page_request(with_identifiers=True)),
+    clients=(16,),
+)
+TARGETED: Final = (GET_ONE, LIST_50)
+FURTHER: Final = (LIST_50_BY_MASS, LIST_50_WITH_IDENTIFIERS)

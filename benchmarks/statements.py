@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg.sql import Composed
-
 from benchmarks import dataset
 from benchmarks.pgbench import Script
 from database.listing import Filter, ListRequest, Shape, compose_one, compose_page
@@ -44,25 +42,27 @@ class Numbered:
         return [values[name] for name in self.names]
 
 
-def get_one() -> Composed:
+def get_one() -> str:
     """Return the statement that the service sends for one molecule."""
     return compose_one(MOLECULES, Shape())
 
 
-def page_request(mass_range_g_mol: tuple[float, float] | None = None) -> ListRequest:
-    """Return the list that is measured: the newest 50, all of them or those in a range of molar masses."""
-    if mass_range_g_mol is None:
-        return ListRequest(limit=PAGE_LIMIT)
-    low, high = mass_range_g_mol
-    filters = (Filter("molar_mass_g_mol", "gte", low), Filter("molar_mass_g_mol", "lt", high))
-    return ListRequest(filters=filters, limit=PAGE_LIMIT)
+def page_request(*, by_mass: bool = False, with_identifiers: bool = False) -> ListRequest:
+    """Return a list that is measured: the newest 50, or those in a range of molar masses."""
+    low, high = Filter("molar_mass_g_mol", "gte", LIGHTEST_G_MOL), Filter("molar_mass_g_mol", "lt", HEAVIEST_G_MOL)
+    return ListRequest(
+        shape=Shape(include=("identifiers",) if with_identifiers else ()),
+        filters=(low, high) if by_mass else (),
+        limit=PAGE_LIMIT,
+    )
 
 
-def numbered(statement: Composed | str) -> Numbered:
+def numbered(statement: str) -> Numbered:
     """Return a statement with numbered placeholders, as asyncpg takes it."""
-    text = _text(statement)
-    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
-    return Numbered(_PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", text).replace("%%", "%"), names)
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(statement)))
+    return Numbered(
+        _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", statement).replace("%%", "%"), names
+    )
 
 
 def script_get_one(claims_json: str, *, pipelined: bool) -> Script:
@@ -70,14 +70,14 @@ def script_get_one(claims_json: str, *, pipelined: bool) -> Script:
     first_ms = int(dataset.FIRST_CREATED_AT.timestamp() * 1000)
     step_ms = SAMPLE_STEP * int(dataset.STEP.total_seconds() * 1000)
     choose = f"\\set row_ms {first_ms} + random(0, {SAMPLE_IDS - 1}) * {step_ms}\n"
-    statement = _text(get_one()).replace("%(id)s", RANDOM_ID)
+    statement = get_one().replace("%(id)s", RANDOM_ID)
     return _script(choose, statement, {}, claims_json, pipelined=pipelined)
 
 
 def script_page(request: ListRequest, claims_json: str, *, pipelined: bool) -> Script:
     """Return what pgbench sends for one page."""
     plan = compose_page(MOLECULES, request)
-    return _script("", _text(plan.statement), plan.parameters, claims_json, pipelined=pipelined)
+    return _script("", plan.statement, plan.parameters, claims_json, pipelined=pipelined)
 
 
 def _script(choose: str, statement: str, values: Mapping[str, object], claims_json: str, *, pipelined: bool) -> Script:
@@ -96,7 +96,3 @@ def _script(choose: str, statement: str, values: Mapping[str, object], claims_js
     else:
         body = f"{BEGIN_READING_SQL};\n{bound(WRITE_PREAMBLE_SQL)}{bound(statement)}COMMIT;\n"
     return Script(choose + body, variables)
-
-
-def _text(statement: Composed | str) -> str:
-    return statement if isinstance(statement, str) else statement.as_string(None)

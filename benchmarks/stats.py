@@ -23,18 +23,19 @@ class Round:
     per_second: float
     median_ms: float
     p99_ms: float
+    processor_ms: float | None = None
+    """Processor time of the server's workers for one answer: a figure that other load on the machine moves little."""
     generator_cores: float = 0.0
     """Share of one core that the load generator used; 0 where it is not ours."""
 
 
-def summarize(latencies_s: Sequence[float], seconds: float, generator_cpu_s: float = 0.0) -> Round:
+def summarize(latencies_s: Sequence[float], seconds: float) -> Round:
     """Return the figures of one round."""
     ordered = sorted(latencies_s)
     return Round(
         per_second=len(ordered) / seconds,
         median_ms=quantile(ordered, 0.5) * MS_PER_S,
         p99_ms=quantile(ordered, 0.99) * MS_PER_S,
-        generator_cores=generator_cpu_s / seconds,
     )
 
 
@@ -47,10 +48,12 @@ def quantile(ordered: Sequence[float], fraction: float) -> float:
 
 def median_round(rounds: Sequence[Round]) -> Round:
     """Return the median of each figure over the rounds."""
+    known = [one.processor_ms for one in rounds if one.processor_ms is not None]
     return Round(
         per_second=statistics.median(one.per_second for one in rounds),
         median_ms=statistics.median(one.median_ms for one in rounds),
         p99_ms=statistics.median(one.p99_ms for one in rounds),
+        processor_ms=statistics.median(known) if known else None,
         generator_cores=statistics.median(one.generator_cores for one in rounds),
     )
 

@@ -7,6 +7,8 @@ are the same as everywhere, since leaving them out would not be the same service
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import jwt
@@ -14,6 +16,7 @@ import orjson
 from flask import Flask, abort, request
 from flask_restful import Api, Resource
 from marshmallow import Schema, fields
+from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -35,6 +38,21 @@ WHERE molar_mass_g_mol >= %(low)s AND molar_mass_g_mol < %(high)s
 ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
 """  # noqa: S608 (constants only)
+IDENTIFIERS_SQL: Final = """
+SELECT source, kind, external_id, verified
+FROM public.molecule_identifiers
+WHERE molecule_id = %(id)s
+ORDER BY source, kind, external_id
+"""
+
+
+class IdentifierSchema(Schema):
+    """A molecule's name elsewhere."""
+
+    source = fields.String()
+    kind = fields.String()
+    external_id = fields.String()
+    verified = fields.Boolean()
 
 
 class MoleculeSchema(Schema):
@@ -56,11 +74,12 @@ class MoleculeSchema(Schema):
     version = fields.Integer()
     created_at = fields.DateTime(format="%Y-%m-%dT%H:%M:%S.%fZ")
     updated_at = fields.DateTime(format="%Y-%m-%dT%H:%M:%S.%fZ")
+    identifiers = fields.List(fields.Nested(IdentifierSchema))
 
 
 app = Flask(__name__)
 api = Api(app)
-pool = ConnectionPool(
+pool: ConnectionPool[Connection[dict[str, Any]]] = ConnectionPool(
     SETTINGS.database_url, min_size=1, max_size=SETTINGS.pool_size, kwargs={"row_factory": dict_row}, open=False
 )
 one, many = MoleculeSchema(), MoleculeSchema(many=True)
@@ -76,13 +95,14 @@ def claims_json() -> str:
     return orjson.dumps(claims).decode()
 
 
-def rows(statement: str, parameters: dict[str, object]) -> list[dict[str, Any]]:
-    """Return the rows that the caller may see."""
+@contextmanager
+def transaction() -> Iterator[Connection[dict[str, Any]]]:
+    """Give a connection that sees what the caller may see."""
     pool.open()
     with pool.connection() as connection:
         connection.execute(BEGIN_SQL)
         connection.execute(WRITE_PREAMBLE_SQL, {"role": "authenticated", "claims": claims_json()})
-        return connection.execute(statement, parameters).fetchall()  # type: ignore[return-value]
+        yield connection
 
 
 class Molecule(Resource):  # type: ignore[misc]
@@ -90,8 +110,9 @@ class Molecule(Resource):  # type: ignore[misc]
 
     def get(self, molecule_id: str) -> Any:  # noqa: ANN401 (what flask-restful takes)
         """Return it."""
-        found = rows(GET_SQL, {"id": molecule_id})
-        return one.dump(found[0]) if found else abort(404)
+        with transaction() as connection:
+            found = connection.execute(GET_SQL, {"id": molecule_id}).fetchone()
+        return one.dump(found) if found else abort(404)
 
 
 class Molecules(Resource):  # type: ignore[misc]
@@ -101,7 +122,12 @@ class Molecules(Resource):  # type: ignore[misc]
         """Return one page of them."""
         limit = request.args.get("limit", 50, int)
         low, high = (request.args.get(f"molar_mass_g_mol__{end}", None, float) for end in ("gte", "lt"))
-        found = rows(LIST_SQL if low is None else FILTERED_LIST_SQL, {"low": low, "high": high, "limit": limit + 1})
+        statement = LIST_SQL if low is None else FILTERED_LIST_SQL
+        with transaction() as connection:
+            found = connection.execute(statement, {"low": low, "high": high, "limit": limit + 1}).fetchall()
+            if request.args.get("include") == "identifiers":
+                for row in found:
+                    row["identifiers"] = connection.execute(IDENTIFIERS_SQL, {"id": row["id"]}).fetchall()
         next_id = str(found[limit - 1]["id"]) if len(found) > limit else None
         return {"data": many.dump(found[:limit]), "page": {"limit": limit, "next": next_id, "count": None}}
 

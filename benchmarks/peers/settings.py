@@ -9,6 +9,7 @@ from typing import Final
 URL_VARIABLE: Final = "BENCH_DATABASE_URL"
 SECRET_VARIABLE: Final = "BENCH_JWT_SECRET"  # noqa: S105 (the name of a variable)
 POOL_VARIABLE: Final = "BENCH_POOL_SIZE"
+REMEMBERS_VARIABLE: Final = "BENCH_REMEMBERS_TOKENS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,15 @@ class PeerSettings:
     database_url: str
     jwt_secret: str
     pool_size: int
+    remembers_tokens: bool
+    """Whether a token that was verified before is only asked for its expiry, as in the service."""
 
     @classmethod
     def from_environment(cls) -> PeerSettings:
         """Return what the harness has set."""
-        return cls(os.environ[URL_VARIABLE], os.environ[SECRET_VARIABLE], int(os.environ[POOL_VARIABLE]))
+        return cls(
+            database_url=os.environ[URL_VARIABLE],
+            jwt_secret=os.environ[SECRET_VARIABLE],
+            pool_size=int(os.environ[POOL_VARIABLE]),
+            remembers_tokens=os.environ.get(REMEMBERS_VARIABLE) == "on",
+        )
