@@ -37,6 +37,16 @@ class Flag(fields.Boolean):
         return value
 
 
+class WholeNumber(fields.Integer):
+    """A JSON number without a fraction: 5 and 5.0, but neither "5" nor true."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401 - marshmallow's own
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+            msg = "must be a whole number"
+            raise ValidationError(msg)
+        return int(value)
+
+
 def name_field(**kwargs: Any) -> Text:  # noqa: ANN401 - marshmallow's own
     """Return the field for a molecule's name."""
     return Text(validate=validate.Length(1, 500), metadata={"example": "Glycerol"}, **kwargs)
@@ -196,7 +206,7 @@ class LookupSchema(Schema):
     ids = fields.List(fields.UUID(), load_default=list, validate=validate.Length(max=MAX_LOOKUP))
     inchikeys = _keys("PEDCQBHIVMGVHV-UHFFFAOYSA-N")
     cids = fields.List(
-        fields.Integer(strict=True, validate=validate.Range(1, 10**12)),
+        WholeNumber(validate=validate.Range(1, 10**12)),
         load_default=list,
         validate=validate.Length(max=MAX_LOOKUP),
         metadata={"example": [753]},
