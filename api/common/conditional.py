@@ -10,9 +10,10 @@ from flask import Response, request
 
 from api.common.body import JSON_TYPE
 from api.common.errors import HttpError
-from app.errors import StaleError
 from database.repositories.base import Document
 
+NO_VERSION: Final = 0
+"""Versions begin with 1, so this one is never current."""
 _ETAG: Final = re.compile(r'\s*(?:W/)?"(\d{1,9})-[0-9a-f]{16}"\s*')
 
 
@@ -35,11 +36,10 @@ def _matches(header: str, tag: str) -> bool:
 
 
 def expected_version() -> int | None:
-    """Return the version that a change builds on; None for `*`.
+    """Return the version that a change builds on; None for `*`, `NO_VERSION` for what is no ETag of ours.
 
     Raises:
         HttpError: 428 where the client says none.
-        StaleError: What the client says is no version of anything.
     """
     header = request.headers.get("If-Match")
     if header is None:
@@ -49,7 +49,5 @@ def expected_version() -> int | None:
     if header.strip() == "*":
         return None
     match = _ETAG.fullmatch(header)
-    if match is None:
-        msg = "If-Match is not an ETag of this record"
-        raise StaleError(msg)
-    return int(match[1])
+    # Not refused here: whether the caller may see and change the record at all is answered first.
+    return NO_VERSION if match is None else int(match[1])
