@@ -26,6 +26,30 @@ from tests.plugins.database import SECRET
 
 PROJECT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
+# Without foreign keys and triggers, and row by row: for the few rows of a test ten times faster than TRUNCATE.
+EMPTY_SQL = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN
+        SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+        WHERE schemaname IN ('public', 'private') AND tablename NOT IN ('property_types', 'alembic_version')
+    LOOP
+        EXECUTE 'DELETE FROM ' || name;
+    END LOOP;
+END
+$$
+"""
+
+
+@pytest.fixture
+def emptied(urls: DatabaseUrls) -> Iterator[None]:
+    """Empty all tables but the property types after the test."""
+    yield
+    with psycopg.connect(urls.admin, autocommit=True) as connection:
+        connection.execute(EMPTY_SQL)
 
 
 @pytest.fixture
@@ -114,4 +138,4 @@ def catalogue(app: Flask, urls: DatabaseUrls) -> Iterator[list[dict[str, Any]]]:
         records = Api(app.test_client()).get("/molecules?limit=1000&detail=full").get_json()["data"]
         assert len(records) == PUBLIC_COUNT
         yield records
-        admin.execute("TRUNCATE molecules CASCADE")
+        admin.execute(EMPTY_SQL)
