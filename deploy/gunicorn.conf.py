@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import gunicorn.util
 import structlog
+from gunicorn.workers.base import Worker
 
 from config import Settings
 
@@ -87,6 +88,15 @@ def on_starting(_server: object) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent_pid:
         sys.exit(1)
+
+
+def worker_exit(_server: object, worker: Worker) -> None:
+    """Close the worker's connections and end its chemistry processes while its event loop still turns."""
+    # Found by name: the app's modules may not be imported here, before the workers are patched.
+    services = getattr(worker.wsgi, "extensions", {}).get("cryoprotect")
+    if services is not None:
+        services.chemistry.close()
+        services.database.close()
 
 
 def write_problem(client: socket.socket, status: int, reason: str, detail: str) -> None:

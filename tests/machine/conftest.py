@@ -90,6 +90,16 @@ class Serving:
             return False
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Give a service that runs for all tests that only ask."""
+    base = tmp_path_factory.mktemp("shared")
+    serving = Serving(base / "data", base / "output.txt", {}, (), ())
+    serving.url()
+    yield serving
+    serving.stop()
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     """Give a starter of services, which takes settings by name."""

@@ -28,6 +28,12 @@ def count_of_molecules(serving: Serving) -> int:
     return int(serving.get("/api/v1/molecules?limit=1&count=exact").json()["page"]["count"])
 
 
+def draw_something(serving: Serving) -> None:
+    """Make a worker use its chemistry processes."""
+    (molecule,) = serving.get("/api/v1/molecules?kind=molecule&limit=1").json()["data"]
+    assert serving.get(f"/api/v1/molecules/{molecule['id']}/structure.svg").status_code == 200
+
+
 def connection_to(serving: Serving) -> socket.socket:
     address = urlsplit(serving.url())
     return socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S)
@@ -59,15 +65,12 @@ def test_a_second_start_finds_everything_done(serve: Serve, made_folder: Path):
     assert "seeded" not in serving.said
 
 
-def test_what_it_prints_says_how_to_get_a_token_that_the_service_accepts(serve: Serve, made_folder: Path):
-    serving = serve(made_folder)
-    serving.url()
-
-    (command,) = re.findall(r"a token +(.*)", serving.said)
+def test_what_it_prints_says_how_to_get_a_token_that_the_service_accepts(served: Serving):
+    (command,) = re.findall(r"a token +(.*)", served.said)
     # Started by its module here, and by its name in a shell.
     command = re.sub(r"\S*app/cli/main.py", f"{sys.executable} -m app.cli.main", command)
     token = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    me = requests.get(f"{serving.url()}/api/v1/me", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
+    me = requests.get(f"{served.url()}/api/v1/me", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
 
     assert me.json()["role"] == "service_role"
 
@@ -82,9 +85,10 @@ def test_the_signing_secret_is_long_and_its_owner_s_alone(made_folder: Path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_is_no_failure(serve: Serve, made_folder: Path, number: signal.Signals):
     serving = serve(made_folder)
-    serving.url()
+    draw_something(serving)
 
     assert serving.stop(number) == 0
+    assert "Traceback" not in serving.said
     assert serving.processes() == []
 
 
@@ -100,8 +104,9 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(serve: Serve):
 def test_killing_serve_takes_the_web_server_along_and_the_next_start_works(serve: Serve, made_folder: Path):
     first = serve(made_folder)
     port = str(urlsplit(first.url()).port)
-    web_server = [process for process in first.processes() if "gunicorn" in " ".join(process.cmdline())]
-    assert web_server
+    draw_something(first)
+    web_server = [process for process in first.processes() if process.name() != "postgres"]
+    assert len(web_server) > 4, "serve, gunicorn, its two workers and a chemistry process"
     first.process.kill()
 
     second = serve(made_folder, PORT=port)
@@ -223,12 +228,8 @@ def test_a_request_in_flight_is_answered_before_the_service_stops(serve: Serve, 
     ],
     ids=["no request line", "long line", "long header", "many headers", "two lengths"],
 )
-def test_a_request_that_cannot_be_parsed_is_a_problem_too(
-    serve: Serve, made_folder: Path, request_head: bytes, status: bytes
-):
-    serving = serve(made_folder)
-
-    answer = answer_to(serving, request_head)
+def test_a_request_that_cannot_be_parsed_is_a_problem_too(served: Serving, request_head: bytes, status: bytes):
+    answer = answer_to(served, request_head)
 
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split()[1] == status
@@ -236,11 +237,10 @@ def test_a_request_that_cannot_be_parsed_is_a_problem_too(
     assert b'"request_id"' in body
 
 
-def test_headers_that_only_a_proxy_may_set_change_nothing(serve: Serve, made_folder: Path):
-    serving = serve(made_folder)
+def test_headers_that_only_a_proxy_may_set_change_nothing(served: Serving):
     headers = {"X-Forwarded-Proto": "https", "SCRIPT_NAME": "/health", "X-Forwarded-Host": "evil.example"}
 
-    page = requests.get(f"{serving.url()}/api/v1/molecules?limit=1", headers=headers, timeout=TIMEOUT_S)
+    page = requests.get(f"{served.url()}/api/v1/molecules?limit=1", headers=headers, timeout=TIMEOUT_S)
 
     assert page.status_code == 200
     assert "https://" not in page.headers["Link"]
@@ -250,7 +250,7 @@ def test_headers_that_only_a_proxy_may_set_change_nothing(serve: Serve, made_fol
 def test_a_worker_that_is_killed_is_replaced(serve: Serve, made_folder: Path):
     serving = serve(made_folder)
     serving.url()
-    master = next(process for process in psutil.Process(serving.process.pid).children() if "gunicorn" in process.name())
+    (master,) = [child for child in psutil.Process(serving.process.pid).children() if "gunicorn" in child.cmdline()]
     workers = master.children()
     for worker in workers:
         worker.kill()
@@ -265,11 +265,9 @@ def test_every_libpq_variable_of_the_caller_is_kept_from_the_embedded_database(s
     assert count_of_molecules(serving) == 60
 
 
-def test_the_url_of_the_running_database_is_printed_and_nothing_else(serve: Serve, made_folder: Path):
-    serving = serve(made_folder)
-    serving.url()
+def test_the_url_of_the_running_database_is_printed_and_nothing_else(served: Serving):
     command = [sys.executable, "-m", "app.cli.main", "db", "url", "--role", "admin"]
-    environment = {**os.environ, "CRYOPROTECT_DATA_DIR": str(made_folder)}
+    environment = {**os.environ, "CRYOPROTECT_DATA_DIR": str(served.folder)}
 
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
