@@ -126,7 +126,9 @@ def answer_list(repository: ReadRepository, query: ListQuery, formats: Mapping[s
         # The first chunk is read before the answer starts, so that a fault at the outset is still a clean 503.
         rest = repository.stream(wanted)
         chunks = itertools.chain([next(rest)], rest)
-    body = style.write(repository.listing, query.request.shape, chunks)
+    body = iter(style.write(repository.listing, query.request.shape, chunks))
+    # So is one of the writer's own.
+    body = itertools.chain([next(body, b"")], body)
     return Response(body, content_type=_content_type(style.media_type), headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Final
 
@@ -79,7 +80,10 @@ def _timing(response: Response) -> None:
         f"pool;dur={timing.pool_s * 1e3:.2f}, db;dur={timing.database_s * 1e3:.2f}, render;dur={render * 1e3:.2f}"
     )
     who = g.get("caller")
-    LOG.info(
+    # Probes ask every few seconds and say nothing new.
+    level = logging.DEBUG if request.path.startswith("/health") else logging.INFO
+    LOG.log(
+        level,
         "request",
         method=request.method,
         path=request.path,
