@@ -14,6 +14,8 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from api.common.context import caller
 from api.common.errors import HttpError
+from app.domain.callers import ANON, Caller
+from app.errors import TokenError
 
 LOG: Final = structlog.get_logger("limits")
 _EXEMPT_PREFIXES: Final = ("/health", "/metrics")
@@ -44,9 +46,18 @@ class RequestLimits:
         Raises:
             HttpError: 429 with Retry-After.
         """
-        if request.path.startswith(_EXEMPT_PREFIXES):
+        # A browser sends its preflights without the token, so they would use up the address's share.
+        if request.method == "OPTIONS" or request.path.startswith(_EXEMPT_PREFIXES):
             return
-        who = caller()
+        try:
+            who = caller()
+        except TokenError:
+            # Guessing at tokens costs as much as asking without one.
+            self._hit(ANON)
+            raise
+        self._hit(who)
+
+    def _hit(self, who: Caller) -> None:
         item = self._items.get(who.role)
         if item is None:
             return
