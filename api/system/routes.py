@@ -15,7 +15,7 @@ from api.common.resource import Api, Resource
 from api.molecules.answers import RELATED
 from app import VERSION
 from app.domain.callers import SERVICE
-from app.errors import UnavailableError
+from app.errors import CryoProtectError, UnavailableError
 from app.seed import RELEASE
 from database.repositories.system import SystemRepository
 
@@ -93,13 +93,24 @@ def live() -> Response:
 @access.public
 def ready() -> Response:
     """Say whether the database answers and has the schema that this code needs."""
-    revision = SystemRepository(services().database.reading(SERVICE)).revision()
+    revision = _revision()
     head = current_app.config["MIGRATION_HEAD"]
     if revision != head:
         msg = f"the database is at {revision or 'nothing'}, this service needs {head}"
         raise UnavailableError(msg, retry_after_s=5, code="schema_not_at_head")
     said = {"status": "ok", "database": "ok", "revision": revision}
     return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "no-store"})
+
+
+def _revision() -> str | None:
+    try:
+        return SystemRepository(services().database.reading(SERVICE)).revision()
+    except CryoProtectError:
+        raise
+    except Exception as error:
+        # A database without our tables, for one: not an error of ours, and nothing to send requests to.
+        msg = "the database does not have the schema of this service"
+        raise UnavailableError(msg, retry_after_s=5, code="schema_not_at_head") from error
 
 
 @root.get("/openapi.json")
