@@ -1,0 +1,118 @@
+"""What the service says of itself: version, caller, health, documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from flask import Flask
+
+import app as package
+from app.seed import RELEASE
+from app.services.tokens import issue_token
+from database import migrate
+from tests.api.problems import problem
+from tests.plugins.api import Api
+from tests.plugins.database import SECRET
+
+NOWHERE = "postgresql://postgres@127.0.0.1:9/nothing?connect_timeout=1"
+
+
+def test_version_names_the_service_and_its_data(visitor: Api):
+    assert visitor.get("/version").get_json() == {"version": package.VERSION, "api": "v1", "data_release": RELEASE}
+
+
+def test_me_is_anon_without_a_token(visitor: Api):
+    response = visitor.get("/me")
+
+    assert response.get_json() == {"role": "anon", "user_id": None, "scopes": None}
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_me_is_the_user_of_the_token(member: Api):
+    assert member.get("/me").get_json() == {"role": "authenticated", "user_id": str(member.user_id), "scopes": None}
+
+
+def test_me_names_the_scopes_that_bind_a_token(visitor: Api):
+    token = issue_token(SECRET, role="service_role", ttl_s=60, scopes=["molecules:write", "imports:write"])
+
+    body = Api(visitor.client, token).get("/me").get_json()
+
+    assert body == {"role": "service_role", "user_id": None, "scopes": ["imports:write", "molecules:write"]}
+
+
+def test_live_says_that_the_process_answers_even_without_a_database(make_app: Callable[..., Flask]):
+    response = Api(make_app(database_url=NOWHERE, pool_timeout_s=0.1).test_client()).get("//health/live")
+
+    assert (response.status_code, response.get_json()) == (200, {"status": "ok"})
+
+
+def test_ready_names_the_revision_that_the_database_is_at(visitor: Api):
+    response = visitor.get("//health/ready")
+
+    assert (response.status_code, response.get_json()) == (
+        200,
+        {"status": "ok", "database": "ok", "revision": migrate.head()},
+    )
+
+
+def test_without_a_database_the_service_is_not_ready(make_app: Callable[..., Flask]):
+    response = Api(make_app(database_url=NOWHERE, pool_timeout_s=0.1).test_client()).get("//health/ready")
+
+    problem(response, 503, "database_unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert "127.0.0.1" not in response.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_without_a_database_every_read_and_write_is_503_with_retry_after(make_app: Callable[..., Flask], method: str):
+    token = issue_token(SECRET, role="service_role", ttl_s=60)
+    caller = Api(make_app(database_url=NOWHERE, pool_timeout_s=0.1).test_client(), token)
+
+    response = caller.request(method, "/molecules", **({"json": {"name": "x", "smiles": "C"}} if method == "POST" else {}))
+
+    problem(response, 503, "database_unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("revision", ["0001_platform", "9999_from_the_future"])
+def test_at_another_revision_the_service_is_not_ready(visitor: Api, admin: psycopg.Connection, revision: str):
+    admin.execute("UPDATE private.alembic_version SET version_num = %s", (revision,))
+    try:
+        response = visitor.get("//health/ready")
+    finally:
+        admin.execute("UPDATE private.alembic_version SET version_num = %s", (migrate.head(),))
+
+    body = problem(response, 503, "schema_not_at_head")
+    assert revision in body["detail"]
+    assert migrate.head() in body["detail"]
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_on_a_database_that_was_never_migrated_the_service_is_not_ready(visitor: Api, admin: psycopg.Connection):
+    admin.execute("ALTER TABLE private.alembic_version RENAME TO elsewhere")
+    try:
+        response = visitor.get("//health/ready")
+    finally:
+        admin.execute("ALTER TABLE private.elsewhere RENAME TO alembic_version")
+
+    problem(response, 503, "schema_not_at_head")
+    assert int(response.headers["Retry-After"]) >= 1
+
+
+def test_the_openapi_document_names_every_path_of_the_api(visitor: Api, app: Flask):
+    document = visitor.get("//openapi.json").get_json()
+
+    paths = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in app.url_map.iter_rules()}
+    assert set(document["paths"]) == {path for path in paths if path.startswith("/api/")}
+    assert document["openapi"].startswith("3.1")
+
+
+def test_the_documentation_page_loads_nothing_from_elsewhere(visitor: Api):
+    response = visitor.get("//docs")
+
+    assert response.content_type.startswith("text/html")
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", response.text)
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
