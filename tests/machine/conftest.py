@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -73,8 +74,13 @@ class Serving:
         return self.process.wait(timeout=TIMEOUT_S)
 
     def processes(self) -> list[psutil.Process]:
-        """Return all processes that work for this folder: web server, chemistry, database."""
-        return [process for process in psutil.process_iter() if self._is_ours(process)]
+        """Return all processes that work for this folder: `serve`, web server, chemistry, database."""
+        found = [process for process in psutil.process_iter() if self._is_ours(process)]
+        for process in tuple(found):
+            # Chemistry is told nothing of the folder; its parents are.
+            with suppress(psutil.NoSuchProcess):
+                found += process.children(recursive=True)
+        return list(set(found))
 
     def wait_until_gone(self, processes: Sequence[psutil.Process]) -> None:
         _, alive = psutil.wait_procs(processes, timeout=TIMEOUT_S)

@@ -86,10 +86,13 @@ def test_the_signing_secret_is_long_and_its_owner_s_alone(made_folder: Path):
 def test_a_signal_stops_everything_and_is_no_failure(serve: Serve, made_folder: Path, number: signal.Signals):
     serving = serve(made_folder)
     draw_something(serving)
+    family = serving.processes()
 
     assert serving.stop(number) == 0
-    assert "Traceback" not in serving.said
+
+    assert [process for process in family if process.is_running()] == []
     assert serving.processes() == []
+    assert "Traceback" not in serving.said
 
 
 def test_ctrl_c_during_the_start_leaves_nothing_behind(serve: Serve):
@@ -105,7 +108,7 @@ def test_killing_serve_takes_the_web_server_along_and_the_next_start_works(serve
     first = serve(made_folder)
     port = str(urlsplit(first.url()).port)
     draw_something(first)
-    web_server = [process for process in first.processes() if process.name() != "postgres"]
+    web_server = [process for process in first.processes() if "postgres" not in process.name()]
     assert len(web_server) > 4, "serve, gunicorn, its two workers and a chemistry process"
     first.process.kill()
 
