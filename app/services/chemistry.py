@@ -153,20 +153,22 @@ class ChemistryPool:
     def _take_turn(self, operation: str, items: Sequence[Arguments], answers: list[Answer]) -> ChildLostError | None:
         """Add the answers that one child gives in one turn; return its loss if it does not come to the end."""
         with self._turns.turn(_LONGEST_WAIT_S) as process:
-            if self._closed:
-                raise UnavailableError("The service stops.")
+            self._check_open()
             try:
                 for answer in process.ask(operation, items[len(answers) :]):
                     answers.append(answer)  # noqa: PERF402 - what came before a loss is kept
             except ChildLostError as lost:
-                if self._closed:
-                    raise UnavailableError("The service stops.") from lost
+                self._check_open()
                 _log.warning("chemistry_child_lost", operation=operation, reason=str(lost))
                 return lost
             finally:
                 if self._closed:
                     process.kill()
         return None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UnavailableError("The service stops.")
 
 
 def _checked(notation: Notation, text: str) -> str | StructureError:
