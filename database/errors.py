@@ -40,8 +40,13 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 
-_CONNECTION_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006"})
+# Of the pool itself: it is full or closed, which says nothing about its connections.
+_POOL_ERRORS: Final = (PoolTimeout, TooManyRequests, PoolClosed)
+# Shut down, crashed, starting up, idle for too long, without a free slot, a transaction idle or open for too long.
+_CONNECTION_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25P03", "25P04"})
 _BUSY_STATES: Final = {
+    # A standby, or a server that its operator has set to read-only.
+    "25006": "the database takes no changes right now",
     "57014": "the request took longer than the database allows",
     "40001": "other changes came in between",
     "40P01": "other changes came in between",
@@ -54,14 +59,16 @@ _UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "2202
 
 def is_connection_loss(error: BaseException) -> bool:
     """Return whether the error says that this connection, not this statement, is at fault."""
-    if not isinstance(error, psycopg.OperationalError):
+    if not isinstance(error, psycopg.Error) or isinstance(error, _POOL_ERRORS):
         return False
-    return error.sqlstate is None or error.sqlstate.startswith("08") or error.sqlstate in _CONNECTION_STATES
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith("08") or error.sqlstate in _CONNECTION_STATES
 
 
 def translate(error: Exception) -> CryoProtectError | None:
     """Return the service's own error for a database error; None where it is a fault of ours."""
-    if isinstance(error, (PoolTimeout, TooManyRequests, PoolClosed)) or is_connection_loss(error):
+    if isinstance(error, _POOL_ERRORS) or is_connection_loss(error):
         return UnavailableError("the database does not answer right now", retry_after_s=2, code="database_unavailable")
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return None

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from app.domain.callers import Caller
 from database.errors import translate
@@ -137,12 +138,19 @@ class Database:
                     session.check_deferred()
                     connection.rollback()
                 else:
-                    connection.commit()
+                    _commit(connection)
         except psycopg.Error as error:
             raise translate(error) or error from error
 
     def _pool(self, caller: Caller) -> Pool:
         return self._service if caller.role == "service_role" else self._request
+
+
+def _commit(connection: psycopg.Connection) -> None:
+    if connection.info.transaction_status is TransactionStatus.INERROR:
+        # Somebody swallowed a statement's error: COMMIT would be answered like a success, and keep nothing.
+        raise psycopg.errors.InFailedSqlTransaction("a statement failed before the commit")
+    connection.commit()
 
 
 def _identity(caller: Caller) -> dict[str, object]:
