@@ -39,7 +39,7 @@ check: ## Run the checkers, as CI does
 	@rm -rf build/sql
 	@$(BIN)/python -m migrations.sql_files build/sql
 	$(BIN)/squawk 'build/sql/upgrade/*.sql'
-	$(BIN)/squawk --exclude ban-drop-table,ban-drop-function,ban-drop-column 'build/sql/downgrade/*.sql'
+	$(BIN)/squawk --config .squawk-downgrade.toml 'build/sql/downgrade/*.sql'
 
 bench: ## Measure the service beside its peers and the limit
 	$(PREPARE) dev
