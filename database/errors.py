@@ -33,6 +33,8 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "molecular_properties_property_type_fkey": ("/properties", "no such property type"),
     "molecular_properties_numeric_value_check": ("/properties", "a value must be a finite number"),
     "molecular_properties_text_value_check": ("/properties", "a text has 1 to 10,000 characters"),
+    "molecular_properties_method_check": ("/properties", "a method has at most 2,000 characters"),
+    "molecular_properties_reference_check": ("/properties", "a reference has at most 2,000 characters"),
     "molecular_properties_molecule_id_property_type_content_hash_key": ("/properties", "the same value stands twice"),
     "molecular_properties_standard_uncertainty_check": (
         "/properties",
@@ -86,7 +88,8 @@ def _translate_constraint(state: str, name: str) -> CryoProtectError | None:
     if not state.startswith("23"):
         return None
     pointer, sentence = CONSTRAINTS.get(name, ("", "the change contradicts what is stored"))
-    kind = ConflictError if state in {"23505", "23P01", "23001"} else InvalidError
-    if state == "23503" and not pointer:
-        kind, sentence = ConflictError, "other records still refer to this one"
+    kind = ConflictError if state in {"23505", "23P01"} else InvalidError
+    # RESTRICT has a state of its own from PostgreSQL 18 on; older servers say 23503 at both ends of a foreign key.
+    if state == "23001" or (state == "23503" and name not in CONSTRAINTS):
+        kind, pointer, sentence = ConflictError, "", "other records still refer to this one"
     return kind(sentence, code="constraint", faults=[Fault(pointer, sentence)])
