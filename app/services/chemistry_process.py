@@ -54,8 +54,8 @@ class ChemistryProcess:
             ChildLostError: There will be no answer to the next item.
             UnavailableError: No child can be started.
         """
-        connection = self._started()
         try:
+            connection = self._started()
             connection.settimeout(self._time_limit_s)
             wire.send(connection, [operation, items])
             for _ in items:
@@ -90,13 +90,23 @@ class ChemistryProcess:
         if self._owner_pid != os.getpid():
             # A child made before a fork belongs to the process that made it.
             self.kill()
-        if self._connection is None:
-            self._connection = self._start()
-        return self._connection
+        return self._start() if self._connection is None else self._connection
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        try:
+            return self._start_once()
+        except (OSError, wire.BrokenWireError):
+            # One that is killed while it starts is no sign yet that none can be started.
+            self.kill()
+        try:
+            return self._start_once()
+        except (OSError, wire.BrokenWireError) as error:
+            raise UnavailableError("No chemistry process can be started.", retry_after_s=10) from error
+
+    def _start_once(self) -> socket.socket:
         self._owner_pid = os.getpid()
+        ours, theirs = socket.socketpair()
+        self._connection = ours
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", _CHILD_MODULE, str(theirs.fileno()), str(self._memory_limit_mib)],
@@ -107,15 +117,7 @@ class ChemistryProcess:
                 # Ctrl-C at a terminal goes to the parent, which ends its children itself.
                 start_new_session=True,
             )
-        self._connection = ours
-        try:
-            wire.receive(ours, time.monotonic() + _START_LIMIT_S)
-        except (OSError, wire.BrokenWireError) as error:
-            self.kill()
-            raise UnavailableError("No chemistry process can be started.", retry_after_s=10) from error
-        except BaseException:
-            self.kill()
-            raise
+        wire.receive(ours, time.monotonic() + _START_LIMIT_S)
         return ours
 
 
