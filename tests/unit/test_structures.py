@@ -28,7 +28,7 @@ from app.science.sulfoxides import neutral_sulfoxide_query, neutral_sulfoxides
 SHARED: Final = Path(__file__).resolve().parents[3] / "shared"
 CPAS: Final = SHARED / "science" / "cpas.csv"
 REAL_STRUCTURES: Final = SHARED / "data" / "scale" / "combined_unique_825k.tsv.gz"
-EVERY_NTH: Final = 275
+EVERY_NTH: Final = 330
 
 TREHALOSE: Final = "OC[C@H]1O[C@H](O[C@H]2O[C@H](CO)[C@@H](O)[C@H](O)[C@H]2O)[C@H](O)[C@@H](O)[C@@H]1O"
 DMSO_KEY: Final = "IAZDPXIOMUYVGZ-UHFFFAOYSA-N"
@@ -238,7 +238,7 @@ def test_what_skips_the_pipeline_is_what_the_pipeline_would_have_made_of_it():
         if _by_the_short_way(molecule) != _through_the_pipeline(molecule)
     ]
 
-    assert len(skipping) > 0.9 * len(texts) > 2500
+    assert len(skipping) > 0.9 * len(texts) > 2000
     assert different == []
 
 
