@@ -116,7 +116,10 @@ def _settled(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
     """
     smiles = Chem.MolToSmiles(cleaned(_without_atom_numbers(molecule)))
     for _ in range(_MAX_ROUNDS):
-        molecule = cleaned(Chem.MolFromSmiles(smiles))
+        reread: Chem.Mol | None = Chem.MolFromSmiles(smiles)
+        if reread is None:
+            break
+        molecule = cleaned(reread)
         before, smiles = smiles, Chem.MolToSmiles(molecule)
         if smiles == before:
             return molecule, smiles
