@@ -47,19 +47,17 @@ def typed_value(stated: Mapping[str, Any], types: Mapping[str, PropertyType]) ->
         number = _number(value, name)
         if kind.unit is None or unit is None:
             raise InvalidError.at("/unit", f"say the unit; {name} is kept in {kind.unit}")
-        uncertainty = stated.get("standard_uncertainty")
         return PropertyValue(
             name,
             numeric_value=_in_unit(number, unit, kind.unit),
             unit=kind.unit,
-            standard_uncertainty=None
-            if uncertainty is None
-            else _finite(convert_difference(uncertainty, unit, kind.unit)),
+            standard_uncertainty=_uncertainty(stated.get("standard_uncertainty"), unit, kind.unit),
             verified=verified,
             **common,
         )
-    if unit is not None or stated.get("standard_uncertainty") is not None:
-        raise InvalidError.at("/unit", f"{name} is not a number and has neither unit nor uncertainty")
+    for field in ("unit", "standard_uncertainty"):
+        if stated.get(field) is not None:
+            raise InvalidError.at(f"/{field}", f"{name} is not a number and has neither unit nor uncertainty")
     if kind.value_kind == "boolean" and isinstance(value, bool):
         return PropertyValue(name, boolean_value=value, verified=verified, **common)
     if kind.value_kind == "text" and isinstance(value, str):
@@ -83,7 +81,13 @@ def _in_unit(value: float, unit: str, target: str) -> float:
         raise InvalidError.at(error.faults[0].pointer if error.faults else "/unit", error.detail) from error
 
 
-def _finite(value: float) -> float:
+def _uncertainty(value: float | None, unit: str, target: str) -> float | None:
+    if value is None:
+        return None
+    return _finite(convert_difference(value, unit, target), "/standard_uncertainty")
+
+
+def _finite(value: float, pointer: str = "/value") -> float:
     if not math.isfinite(value):
-        raise InvalidError.at("/value", "the number is too large to keep")
+        raise InvalidError.at(pointer, "the number is too large to keep")
     return value

@@ -1,7 +1,13 @@
-"""Units of measurement, by pint: one registry, and the conversions that the service allows."""
+"""Units of measurement, by pint: one registry, and the conversions that the service allows.
+
+pint evaluates what it is given as an expression, and `9**9**9**9` is one. So a unit is first read here, as
+symbols with powers of one digit, and only what was read is handed on.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -10,15 +16,20 @@ import pint
 from app.errors import InvalidError
 
 _REGISTRY: Final[pint.UnitRegistry[float]] = pint.UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
-_REGISTRY.define("osmole = mole = osmol")
+# Not an amount of substance: how many osmoles a mole gives is what a measurement finds out.
+_REGISTRY.define("osmole = [osmotic_amount] = osmol = Osm = osm")
 _MAX_UNIT_LENGTH: Final = 50
-
-
-@lru_cache(maxsize=1024)
-def _factor_and_offset(unit: str, target: str) -> tuple[float, float]:
-    zero = _REGISTRY.Quantity(0.0, unit).to(target).magnitude
-    one = _REGISTRY.Quantity(1.0, unit).to(target).magnitude
-    return one - zero, zero
+_SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_SPELLINGS: Final = str.maketrans({".": "*", "·": "*", "⋅": "*", "×": "*", "−": "-", "℃": "°C", "℉": "°F"})
+_PART: Final = re.compile(
+    r"""
+    \s*(?:
+        (?P<symbol>°?[^\W\d]+|%) (?:(?:\s?(?:\^|\*\*)\s?)?(?P<power>[+-]?[1-9]))?
+        | (?P<other>1|[*/()])
+    )(?!\d)
+    """,
+    re.VERBOSE,
+)
 
 
 def convert(value: float, unit: str, target: str) -> float:
@@ -59,3 +70,38 @@ def _conversion(unit: str, target: str) -> tuple[float, float]:
     except Exception as error:  # pint answers strange units with many kinds of error, AssertionError included
         msg = f"the unit {unit!r} does not convert to {target!r}"
         raise InvalidError(msg) from error
+
+
+@lru_cache(maxsize=1024)
+def _factor_and_offset(unit: str, target: str) -> tuple[float, float]:
+    source, goal = _expression(unit), _expression(target)
+    zero, one, two = (float(_REGISTRY.Quantity(number, source).to(goal).magnitude) for number in (0.0, 1.0, 2.0))
+    if not math.isclose(two - one, one - zero):
+        msg = f"{unit} is not a linear scale"
+        raise ValueError(msg)
+    return one - zero, zero
+
+
+def _expression(unit: str) -> str:
+    """Return the unit as pint reads it: `kg m⁻³`, `kg/m3` and `kg.m^-3` all mean kg * m**-3.
+
+    Raises:
+        ValueError: It is more, or less, than symbols with powers.
+    """
+    text = re.sub("[⁰-⁹¹²³⁺⁻]+", lambda match: match[0].translate(_SUPERSCRIPTS), unit.strip().translate(_SPELLINGS))
+    parts: list[str] = []
+    position = 0
+    if not text:
+        raise ValueError(text)
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            raise ValueError(text)
+        if part["other"] in {"*", "/", ")"}:
+            parts.append(part["other"])
+        else:
+            joined = not parts or parts[-1] in {"*", "/", "("}
+            parts += [] if joined else ["*"]
+            parts.append(part["other"] or (f"{part['symbol']}**{part['power']}" if part["power"] else part["symbol"]))
+        position = part.end()
+    return " ".join(parts)
