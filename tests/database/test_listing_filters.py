@@ -312,21 +312,22 @@ class TestShapes:
         assert polymer["is_public"] in {True, False}
 
 
+@pytest.fixture
+def searched(emptied: None, admin: psycopg.Connection) -> dict[str, Any]:
+    """Give callers, and the molecules that each may find."""
+    public = add_public_molecule(admin, "dimethyl sulfoxide")
+    world = add_world(admin)
+    admin.execute(
+        """
+        INSERT INTO molecule_identifiers (molecule_id, source, kind, external_id)
+        SELECT id, 'name', 'synonym', 'Antifreeze of ' || name FROM molecules
+        """
+    )
+    return {"public": public, "world": world}
+
+
 class TestSearch:
     """Full text over names and synonyms, with the caller's eyes."""
-
-    @pytest.fixture
-    def searched(self, emptied: None, admin: psycopg.Connection) -> dict[str, Any]:
-        """Give callers, and the molecules that each may find."""
-        public = add_public_molecule(admin, "dimethyl sulfoxide")
-        world = add_world(admin)
-        admin.execute(
-            """
-            INSERT INTO molecule_identifiers (molecule_id, source, kind, external_id)
-            SELECT id, 'name', 'synonym', 'Antifreeze of ' || name FROM molecules
-            """
-        )
-        return {"public": public, "world": world}
 
     @staticmethod
     def _search(database: Database, caller: Caller, text: str) -> set[UUID]:
