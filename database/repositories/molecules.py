@@ -219,11 +219,13 @@ DELETE FROM public.molecular_properties
 WHERE molecule_id = %(id)s AND (%(property_type)s::text IS NULL OR property_type = %(property_type)s)
 """
 
+# Locked, the molecule is found only by who may change it: to others a twin is no reason.
 PUBLIC_TWIN_SQL: Final = """
 SELECT twin.id
 FROM public.molecules AS m
 JOIN public.molecules AS twin ON twin.inchikey = m.inchikey AND twin.is_public AND twin.id <> m.id
-WHERE m.id = %(id)s
+WHERE m.id = %(id)s AND (%(version)s::int IS NULL OR m.version = %(version)s)
+FOR UPDATE OF m
 """
 
 GET_PROPERTIES_SQL: Final = """
@@ -382,7 +384,7 @@ class MoleculeRepository(_MoleculeParts):
         parameters: dict[str, object] = {"id": molecule_id, "version": version}
         for name in ("name", "is_public", "project_id"):
             parameters |= {f"sets_{name}": name in changes, name: changes.get(name)}
-        if changes.get("is_public") and (twin := self._session.rows(PUBLIC_TWIN_SQL, {"id": molecule_id})):
+        if changes.get("is_public") and (twin := self._session.rows(PUBLIC_TWIN_SQL, parameters)):
             raise ConflictError(
                 "a public molecule with this structure exists already",
                 code="molecule_exists",
