@@ -55,9 +55,9 @@ def typed_value(stated: Mapping[str, Any], types: Mapping[str, PropertyType]) ->
             verified=verified,
             **common,
         )
-    for field in ("unit", "standard_uncertainty"):
-        if stated.get(field) is not None:
-            raise InvalidError.at(f"/{field}", f"{name} is not a number and has neither unit nor uncertainty")
+    for pointer in ("/unit", "/standard_uncertainty"):
+        if stated.get(pointer[1:]) is not None:
+            raise InvalidError.at(pointer, f"{name} is not a number and has neither unit nor uncertainty")
     if kind.value_kind == "boolean" and isinstance(value, bool):
         return PropertyValue(name, boolean_value=value, verified=verified, **common)
     if kind.value_kind == "text" and isinstance(value, str):

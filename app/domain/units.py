@@ -20,7 +20,7 @@ _REGISTRY: Final[pint.UnitRegistry[float]] = pint.UnitRegistry(autoconvert_offse
 _REGISTRY.define("osmole = [osmotic_amount] = osmol = Osm = osm")
 _MAX_UNIT_LENGTH: Final = 50
 _SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
-_SPELLINGS: Final = str.maketrans({".": "*", "·": "*", "⋅": "*", "×": "*", "−": "-", "℃": "°C", "℉": "°F"})
+_SPELLINGS: Final = str.maketrans({".": "*", "·": "*", "⋅": "*", "\u00d7": "*", "\u2212": "-", "℃": "°C", "℉": "°F"})
 _PART: Final = re.compile(
     r"""
     \s*(?:
