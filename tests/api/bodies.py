@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rdkit import Chem
+
 DMSO = {"name": "Dimethyl sulfoxide", "smiles": "CS(C)=O"}
 DMSO_INCHIKEY = "IAZDPXIOMUYVGZ-UHFFFAOYSA-N"
 GLYCEROL = {"name": "Glycerol", "smiles": "OCC(O)CO"}
@@ -27,6 +29,11 @@ BENZENE_MOLFILE = """benzene
   6  1  1  0
 M  END
 """
+
+
+def canonical(smiles: str) -> str:
+    """Return the SMILES as RDKit itself writes it."""
+    return str(Chem.MolToSmiles(Chem.MolFromSmiles(smiles)))
 
 
 def alkanes(count: int, **fields: Any) -> list[dict[str, Any]]:

@@ -27,5 +27,5 @@ def _breaking(self: ReadRepository, wanted: ListRequest) -> Iterator[list[bytes]
     yield from chunks
 
 
-ReadRepository.stream = _breaking  # type: ignore[method-assign]
+ReadRepository.stream = _breaking  # type: ignore[method-assign,assignment]
 app = create_app(Settings.from_environment())

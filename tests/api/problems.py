@@ -9,7 +9,8 @@ from urllib.parse import quote
 from werkzeug.test import TestResponse
 
 LEAKS = re.compile(
-    r"select |insert |update |delete from|psycopg|sqlstate|traceback|\.py\b|pg_catalog|public\.|private\.|relation |constraint \"",
+    r"select |insert |update |delete from|psycopg|sqlstate|traceback|\.py\b"
+    r"|pg_catalog|public\.|private\.|relation |constraint \"",
     re.IGNORECASE,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import jwt
@@ -22,7 +23,15 @@ from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
 MOLECULE = "/molecules/00000000-0000-0000-0000-000000000000"
-PUBLIC_READS = ("/molecules", MOLECULE, f"{MOLECULE}/properties", f"{MOLECULE}/structure.svg", "/version", "/limits", "/me")
+PUBLIC_READS = (
+    "/molecules",
+    MOLECULE,
+    f"{MOLECULE}/properties",
+    f"{MOLECULE}/structure.svg",
+    "/version",
+    "/limits",
+    "/me",
+)
 ROUTES = [
     *(("GET", path) for path in PUBLIC_READS),
     ("POST", "/molecules"),
@@ -58,9 +67,7 @@ def elsewhere() -> str:
 
 @pytest.mark.parametrize("header", BAD_HEADERS.values(), ids=BAD_HEADERS)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_a_header_that_is_present_but_invalid_is_401_on_every_route(
-    visitor: Api, method: str, path: str, header: str
-):
+def test_a_header_that_is_present_but_invalid_is_401_on_every_route(visitor: Api, method: str, path: str, header: str):
     response = visitor.request(method, path, headers={"Authorization": header})
 
     problem(response, 401)
@@ -213,8 +220,8 @@ def test_a_view_whose_mark_went_missing_after_start_up_answers_500_and_not_the_d
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ):
     app = make_app()
-    view = app.view_functions["system.versionresource"]
-    monkeypatch.setattr(view.view_class, "get", lambda _self: "secret")  # type: ignore[attr-defined]
+    view: Any = app.view_functions["system.versionresource"]
+    monkeypatch.setattr(view.view_class, "get", lambda _self: "secret")
 
     response = Api(app.test_client()).get("/version")
 

@@ -13,7 +13,15 @@ from tests.plugins.api import Api
 
 @pytest.mark.parametrize(
     "name",
-    ["=1+1", "+1", "-1", "@SUM(A1)", '=cmd|"/C calc"!A1', "=HYPERLINK(\"http://evil.example\")", "-2+3+cmd|' /C calc'!A0"],
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        '=cmd|"/C calc"!A1',
+        '=HYPERLINK("http://evil.example")',
+        "-2+3+cmd|' /C calc'!A0",
+    ],
 )
 def test_a_csv_cell_never_starts_as_a_formula(service: Api, name: str):
     service.post("/molecules", {"name": name, "smiles": "CCO", "synonyms": ["=1+1"]})
@@ -60,7 +68,7 @@ def test_an_sd_file_record_can_neither_be_ended_nor_given_fields_by_a_name(servi
 
     data = service.get("/molecules?format=sdf&order_by=created_at&only=name,formula,identifiers").data
 
-    supplier = Chem.ForwardSDMolSupplier(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    supplier = Chem.ForwardSDMolSupplier(io.BytesIO(data))
     first, second = supplier
     assert set(first.GetPropNames()) == {"name", "formula", "identifiers"}
     assert first.GetProp("formula") == "C2H6O"

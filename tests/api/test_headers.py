@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import structlog
@@ -18,7 +17,16 @@ from tests.api.problems import problem
 from tests.plugins.api import Api
 
 LAB = "https://lab.example"
-PATHS = ["/molecules", "/molecules?format=csv", "/molecules?limit=x", "/nothing", "/me", "/version", "//health/live", "//docs"]
+PATHS = [
+    "/molecules",
+    "/molecules?format=csv",
+    "/molecules?limit=x",
+    "/nothing",
+    "/me",
+    "/version",
+    "//health/live",
+    "//docs",
+]
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -220,14 +228,16 @@ def test_the_access_log_has_no_token_no_body_and_no_query(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, alice: Api
 ):
     logs = LogCapture()
-    monkeypatch.setattr(headers_module, "LOG", structlog.wrap_logger(None, [logs], structlog.make_filtering_bound_logger(logging.INFO)))
+    monkeypatch.setattr(
+        headers_module, "LOG", structlog.wrap_logger(None, [logs], structlog.make_filtering_bound_logger(logging.INFO))
+    )
     caller = Api(make_app().test_client(), alice.token, alice.user_id)
 
     caller.post("/molecules", {**DMSO, "name": "hush"})
     caller.get("/molecules?q=hush")
     caller.get("/molecules", headers={"Authorization": "Bearer hush"})
 
-    said: list[dict[str, Any]] = list(logs.entries)
+    said = list(logs.entries)
     assert [(entry["method"], entry["path"], entry["status"], entry["role"]) for entry in said] == [
         ("POST", "/api/v1/molecules", 201, "authenticated"),
         ("GET", "/api/v1/molecules", 200, "authenticated"),

@@ -94,9 +94,7 @@ def test_an_import_is_kept_too(service: Api, admin: psycopg.Connection):
     assert admin.execute("SELECT count(*) FROM import_runs").fetchone() == (1,)
 
 
-def test_while_the_first_is_still_running_the_second_is_409_and_may_try_again(
-    alice: Api, admin: psycopg.Connection
-):
+def test_while_the_first_is_still_running_the_second_is_409_and_may_try_again(alice: Api, admin: psycopg.Connection):
     with admin.transaction():
         admin.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s || ' ' || %s, 0))",

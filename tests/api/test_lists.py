@@ -29,7 +29,7 @@ STRANGE_NAMES = [
     "*",
     "m.name",
     "NAME",
-    "naｍe",
+    "na\uff4de",
     "имя",
     "acl",
     "search",
@@ -87,7 +87,8 @@ def test_a_limit_from_1_to_1000_is_kept(visitor: Api, catalogue: list[Record], l
 
 
 @pytest.mark.parametrize(
-    "limit", ["-1", "0", "1001", "1000000000", "1e9", "NaN", "Infinity", "", "5.0", "0x10", "1_0", "+5", "٣", "five", "%00"]
+    "limit",
+    ["-1", "0", "1001", "1000000000", "1e9", "NaN", "Infinity", "", "5.0", "0x10", "1_0", "+5", "٣", "five", "%00"],
 )
 def test_any_other_limit_is_422_and_never_a_silent_cut(visitor: Api, limit: str):
     assert pointers(visitor.get(f"/molecules?limit={limit}")) == ["limit"]
@@ -192,10 +193,18 @@ def contains(text: str) -> Callable[[Record], bool]:
     return lambda record: text in record["name"]
 
 
+def everything(_: Record) -> bool:
+    return True
+
+
+def nothing(_: Record) -> bool:
+    return False
+
+
 FILTERS: list[tuple[str, Callable[[Record], bool]]] = [
     ("name=glycerine", lambda r: r["name"] == "glycerine"),
     ("name__exact=glycerine", lambda r: r["name"] == "glycerine"),
-    ("name=Glycerine", lambda r: False),
+    ("name=Glycerine", nothing),
     ("name__iexact=GLYCERINE", lambda r: r["name"] == "glycerine"),
     ("name__in=glycerine,alpha_beta,nothing", lambda r: r["name"] in {"glycerine", "alpha_beta"}),
     ("name__gt=glycerine", lambda r: r["name"] > "glycerine"),
@@ -203,8 +212,8 @@ FILTERS: list[tuple[str, Callable[[Record], bool]]] = [
     ("name__lt=glycerine", lambda r: r["name"] < "glycerine"),
     ("name__lte=glycerine", lambda r: r["name"] <= "glycerine"),
     ("name__range=b,h", lambda r: "b" <= r["name"] <= "h"),
-    ("name__isnull=true", lambda r: False),
-    ("name__isnull=false", lambda r: True),
+    ("name__isnull=true", nothing),
+    ("name__isnull=false", everything),
     ("name__contains=alpha", contains("alpha")),
     ("name__icontains=ALPHA", lambda r: "alpha" in r["name"].lower()),
     ("name__startswith=alpha", lambda r: r["name"].startswith("alpha")),
@@ -214,11 +223,11 @@ FILTERS: list[tuple[str, Callable[[Record], bool]]] = [
     ("name__contains=100%25 p", contains("100% p")),
     ("name__contains=_", contains("_")),
     ("name__startswith=alpha_b", lambda r: r["name"] == "alpha_beta"),
-    ("name__startswith=%25", lambda r: False),
-    ("name__startswith=_", lambda r: False),
+    ("name__startswith=%25", nothing),
+    ("name__startswith=_", nothing),
     ("name__contains=%5C", contains("\\")),
-    ("name__contains=%5C%25", lambda r: False),
-    ("name__iexact=alpha%25", lambda r: False),
+    ("name__contains=%5C%25", nothing),
+    ("name__iexact=alpha%25", nothing),
     ("name=it%27s; DROP TABLE molecules --", lambda r: r["name"].startswith("it's")),
     ("name__contains=%27; DROP", contains("'; DROP")),
     ("name__contains=%25s", contains("%s")),
@@ -227,22 +236,25 @@ FILTERS: list[tuple[str, Callable[[Record], bool]]] = [
     ("molar_mass_g_mol__gt=60", lambda r: r["molar_mass_g_mol"] is not None and r["molar_mass_g_mol"] > 60),
     ("molar_mass_g_mol__gte=60.5", lambda r: r["molar_mass_g_mol"] is not None and r["molar_mass_g_mol"] >= 60.5),
     ("molar_mass_g_mol__lt=6e1", lambda r: r["molar_mass_g_mol"] is not None and r["molar_mass_g_mol"] < 60),
-    ("molar_mass_g_mol__lte=-1", lambda r: False),
+    ("molar_mass_g_mol__lte=-1", nothing),
     ("molar_mass_g_mol__range=40,60", lambda r: r["molar_mass_g_mol"] and 40 <= r["molar_mass_g_mol"] <= 60),
-    ("molar_mass_g_mol__range=60,40", lambda r: False),
+    ("molar_mass_g_mol__range=60,40", nothing),
     ("molar_mass_g_mol__isnull=true", lambda r: r["molar_mass_g_mol"] is None),
     ("molar_mass_g_mol__isnull=false", lambda r: r["molar_mass_g_mol"] is not None),
     ("inchikey__isnull=True", lambda r: r["inchikey"] is None),
     ("kind=polymer", lambda r: r["kind"] == "polymer"),
     ("kind__in=polymer", lambda r: r["kind"] == "polymer"),
-    ("is_public=true", lambda r: True),
-    ("is_public=false", lambda r: False),
-    ("project_id__isnull=true", lambda r: True),
-    ("version=1", lambda r: True),
-    ("version__gt=1", lambda r: False),
-    ("created_at__lt=2000-01-01", lambda r: False),
-    ("created_at__range=2000-01-01T00:00:00Z,2999-01-01T00:00:00%2B02:00", lambda r: True),
-    ("formula__startswith=C3&molar_mass_g_mol__lt=61", lambda r: (r["formula"] or "").startswith("C3") and r["molar_mass_g_mol"] < 61),
+    ("is_public=true", everything),
+    ("is_public=false", nothing),
+    ("project_id__isnull=true", everything),
+    ("version=1", everything),
+    ("version__gt=1", nothing),
+    ("created_at__lt=2000-01-01", nothing),
+    ("created_at__range=2000-01-01T00:00:00Z,2999-01-01T00:00:00%2B02:00", everything),
+    (
+        "formula__startswith=C3&molar_mass_g_mol__lt=61",
+        lambda r: (r["formula"] or "").startswith("C3") and r["molar_mass_g_mol"] < 61,
+    ),
 ]
 
 
@@ -262,9 +274,7 @@ def test_every_operator_of_every_kind_is_tried_above():
     assert text == set(OPERATORS[Kind.TEXT])
 
 
-@pytest.mark.parametrize(
-    ("field", "operator"), [(item.name, op) for item in MOLECULES.fields for op in item.operators]
-)
+@pytest.mark.parametrize(("field", "operator"), [(item.name, op) for item in MOLECULES.fields for op in item.operators])
 def test_every_operator_of_every_field_runs(visitor: Api, catalogue: list[Record], field: str, operator: str):
     sample = {Kind.TEXT: "C", Kind.UUID: catalogue[0]["id"], Kind.BOOLEAN: "true", Kind.TIMESTAMP: "2026-01-01"}
     value = sample.get(MOLECULES.by_name[field].kind, "1")
@@ -282,7 +292,9 @@ def test_an_id_finds_its_record(visitor: Api, catalogue: list[Record]):
     )
 
 
-@pytest.mark.parametrize("name", [*STRANGE_NAMES[:-1], "descriptors", "fingerprint", "source", "name__", "limit__gt", "name\x00"])
+@pytest.mark.parametrize(
+    "name", [*STRANGE_NAMES[:-1], "descriptors", "fingerprint", "source", "name__", "limit__gt", "name\x00"]
+)
 def test_filters_name_declared_fields_only(visitor: Api, name: str):
     response = visitor.get(f"/molecules?{quote(name)}=1")
 
@@ -423,7 +435,9 @@ def test_an_exact_count_on_a_later_page_still_counts_all(visitor: Api, catalogue
 
 
 def test_an_exact_count_counts_what_the_caller_may_see(visitor: Api, operator: Api, catalogue: list[Record]):
-    counts = [caller.get("/molecules?count=exact&limit=1").get_json()["page"]["count"] for caller in (visitor, operator)]
+    counts = [
+        caller.get("/molecules?count=exact&limit=1").get_json()["page"]["count"] for caller in (visitor, operator)
+    ]
 
     assert counts == [PUBLIC_COUNT, PUBLIC_COUNT + 1]
 

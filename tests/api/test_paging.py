@@ -118,11 +118,10 @@ def test_following_the_links_leads_through_the_list(visitor: Api, catalogue: lis
 
 
 def test_a_cursor_is_opaque_and_fits_into_an_address(visitor: Api, catalogue: list[dict[str, Any]]):
-    text = first_cursor(visitor, "limit=1&order_by=name&name__startswith=%C3%89")
-    longer = first_cursor(visitor, "limit=5&order_by=-name")
+    text = first_cursor(visitor, "limit=1&order_by=-name")
 
-    assert text is None
-    assert quote(longer, safe="") == longer
+    assert quote(text, safe="") == text
+    assert "É" not in text
 
 
 @pytest.mark.parametrize("position", [0, 5, 15, 22, 30, 40, -8])

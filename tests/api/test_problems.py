@@ -97,7 +97,9 @@ def test_a_problem_names_the_path_without_its_parameters(visitor: Api):
     assert body["title"] == "Not found"
 
 
-@pytest.mark.parametrize("path", ["/molecules", "/molecules/batch", "/molecules/lookup", "/imports/records?source=chembl"])
+@pytest.mark.parametrize(
+    "path", ["/molecules", "/molecules/batch", "/molecules/lookup", "/imports/records?source=chembl"]
+)
 @pytest.mark.parametrize(
     ("content_type", "encoding"),
     [
@@ -136,7 +138,9 @@ def test_an_encoding_that_changes_nothing_is_taken(visitor: Api):
     assert visitor.post("/molecules/lookup", {"cids": [679]}, headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"   ", b"{", b'{"name": }', b"name=x", b"\xff\xfe{}", b"{} {}", b"'x'", b"\xef\xbb\xbf{}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"   ", b"{", b'{"name": }', b"name=x", b"\xff\xfe{}", b"{} {}", b"'x'", b"\xef\xbb\xbf{}"]
+)
 def test_a_body_that_is_no_json_is_a_400_problem(operator: Api, body: bytes):
     problem(operator.post("/molecules", data=body, content_type="application/json"), 400, "malformed_json")
 
@@ -198,7 +202,7 @@ def test_a_format_that_is_not_offered_is_406_and_the_offered_ones_are_named(visi
 
 
 def test_an_unexpected_error_is_a_500_problem_that_tells_its_request_id_and_nothing_else(
-    make_app: Callable[..., Flask]
+    make_app: Callable[..., Flask],
 ):
     app = make_app()
 
@@ -235,7 +239,7 @@ def test_a_log_line_of_an_unexpected_error_bears_the_request_id(
     logs = LogCapture()
     monkeypatch.setattr(errors, "LOG", structlog.wrap_logger(None, processors=[logs]))
     app = make_app()
-    app.add_url_rule("/broken", "broken", access.public(lambda: 1 / 0))
+    app.add_url_rule("/broken", "broken", access.public(lambda: str(1 / 0)))
 
     response = Api(app.test_client()).get("//broken", headers={"X-Request-ID": "find-me-again"})
 

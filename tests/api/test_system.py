@@ -71,7 +71,9 @@ def test_without_a_database_every_read_and_write_is_503_with_retry_after(make_ap
     token = issue_token(SECRET, role="service_role", ttl_s=60)
     caller = Api(make_app(database_url=NOWHERE, pool_timeout_s=0.1).test_client(), token)
 
-    response = caller.request(method, "/molecules", **({"json": {"name": "x", "smiles": "C"}} if method == "POST" else {}))
+    response = caller.request(
+        method, "/molecules", **({"json": {"name": "x", "smiles": "C"}} if method == "POST" else {})
+    )
 
     problem(response, 503, "database_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
