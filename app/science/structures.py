@@ -1,8 +1,8 @@
 """Standardization: from what was submitted to the one form that is stored.
 
-The stored form is the one submitted, cleaned but whole: water of hydration, counter-ions and isotopes stay,
-for they decide the molar mass and with it every concentration. What groups salts, hydrates and labelled forms
-of one compound is `parent_inchikey`, which ChEMBL's pipeline finds.
+The stored form is the one submitted, cleaned but whole: water of hydration, counter-ions, isotopes and net charge
+stay, for they decide the molar mass and with it every concentration. What groups salts, ions, hydrates and labelled
+forms of one compound is `parent_inchikey`, which ChEMBL's pipeline finds.
 
 The pipeline is slow (its search for the parent alone takes some 3 ms) and most structures come as it would leave
 them. A few patterns tell those apart; a test compares both ways over thousands of real structures.
@@ -15,7 +15,7 @@ from typing import Final
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
 from rdkit import Chem
-from rdkit.Chem import rdinchi
+from rdkit.Chem import rdinchi, rdMolDescriptors
 
 from app.domain.molecules import Notation, Structure
 from app.errors import StructureError
@@ -25,7 +25,6 @@ from app.science.sulfoxides import neutral_sulfoxides
 
 _MAX_ROUNDS: Final = 8
 _CARBON: Final = Chem.MolFromSmarts("[#6]")
-_HYDROGEN: Final = 1
 _NEEDS_PARENT: Final = tuple(
     Chem.MolFromSmarts(smarts)
     for smarts in (
@@ -75,8 +74,10 @@ def _structure(submitted: Chem.Mol) -> Structure:
 
 
 def is_its_own_parent(molecule: Chem.Mol) -> bool:
-    """Return whether there is nothing to strip: one component, no isotopes, no metal."""
-    return len(Chem.GetMolFrags(molecule)) == 1 and not _has_any(molecule, _NEEDS_PARENT)
+    """Return whether there is nothing to strip: one component, no net charge, no isotopes, no metal."""
+    if len(Chem.GetMolFrags(molecule)) > 1 or Chem.GetFormalCharge(molecule):
+        return False
+    return not _has_any(molecule, _NEEDS_PARENT)
 
 
 def is_standard(molecule: Chem.Mol) -> bool:
@@ -92,21 +93,30 @@ def cleaned(molecule: Chem.Mol) -> Chem.Mol:
 def piped(molecule: Chem.Mol) -> Chem.Mol:
     """Return the molecule after the steps of ChEMBL's standardizer, all but the one that flattens tartaric acid.
 
-    The steps may move protons. Where they would change more, as for a bare iodine atom (to HI) or CH3-SH=O
-    (to a cation), the molecule is returned as it came: cleaning does not make another compound of it.
+    Protons may move within the molecule. A step that changes more is left out: taking the charge from an ion that
+    was submitted as an ion, making HI of an iodine atom or a cation of CH3-SH=O gives another compound.
     """
     if exclude_flag(molecule, includeRDKitSanitization=False):
         return molecule
+    for step in (_normalized, standardizer.uncharge_mol):
+        result = step(molecule)
+        if _is_sane(result) and _composition(result) == _composition(molecule):
+            molecule = result
+    return molecule
+
+
+def _normalized(molecule: Chem.Mol) -> Chem.Mol:
     result = standardizer.update_mol_valences(molecule)
-    for step in (
-        standardizer.remove_sgroups_from_mol,
-        standardizer.kekulize_mol,
-        standardizer.remove_hs_from_mol,
-        standardizer.normalize_mol,
-        standardizer.uncharge_mol,
-    ):
-        result = step(result)
-    return result if _is_sane(result) and _without_protons(result) == _without_protons(molecule) else molecule
+    result = standardizer.remove_sgroups_from_mol(result)
+    result = standardizer.kekulize_mol(result)
+    result = standardizer.remove_hs_from_mol(result)
+    normalized: Chem.Mol = standardizer.normalize_mol(result)
+    return normalized
+
+
+def _composition(molecule: Chem.Mol) -> str:
+    """Return the atoms, with their isotopes, and the net charge."""
+    return rdMolDescriptors.CalcMolFormula(molecule, separateIsotopes=True)
 
 
 def _settled(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
@@ -178,9 +188,3 @@ def _without_atom_numbers(molecule: Chem.Mol) -> Chem.Mol:
 
 def _has_carbon(molecule: Chem.Mol) -> bool:
     return molecule.HasSubstructMatch(_CARBON)
-
-
-def _without_protons(molecule: Chem.Mol) -> tuple[int, int]:
-    """Return what moving protons cannot change: the heavy atoms, and hydrogens less charges."""
-    hydrogens = sum(atom.GetTotalNumHs() + (atom.GetAtomicNum() == _HYDROGEN) for atom in molecule.GetAtoms())
-    return molecule.GetNumHeavyAtoms(), hydrogens - Chem.GetFormalCharge(molecule)

@@ -16,7 +16,7 @@ from chembl_structure_pipeline import get_parent_mol
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
-from rdkit.Chem import rdinchi
+from rdkit.Chem import rdinchi, rdMolDescriptors
 
 from app.domain.molecules import Notation, Structure
 from app.errors import StructureError
@@ -155,11 +155,39 @@ def test_charges_nitro_groups_amides_and_labels_are_cleaned(submitted: str, stor
     assert smiles(submitted).canonical_smiles == stored
 
 
-@pytest.mark.parametrize("text", ["CS=O", "[I]", "CN1CC2CC(C1)CN(C)C2.F[P-](F)(F)(F)(F)F"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CS=O",
+        "[I]",
+        "[I-]",
+        "CC(=S)N[O-]",
+        "[BH3-]NN[BH3-]",
+        "CN1CC2CC(C1)CN(C)C2.F[P-](F)(F)(F)(F)F",
+        "C[N+](C)(C)CC(=O)[O-].C[N+](C)(C)CCCS(=O)(=O)O",
+    ],
+)
 def test_cleaning_never_makes_another_compound_of_what_was_submitted(text: str):
     submitted = Chem.MolFromSmiles(text)
 
     assert smiles(text).inchikey == key_of(submitted)
+
+
+@pytest.mark.parametrize(
+    ("ion", "neutral"),
+    [
+        ("CC(=O)[O-]", "CC(=O)O"),
+        ("CC(=S)N[O-]", "CC(=S)NO"),
+        ("CC[NH3+]", "CCN"),
+        ("C[N+](C)(C)CC(=O)O", "C[N+](C)(C)CC(=O)[O-]"),
+    ],
+)
+def test_an_ion_stays_an_ion_and_has_the_neutral_compound_as_parent(ion: str, neutral: str):
+    stored, parent = smiles(ion), smiles(neutral)
+
+    assert stored.descriptors["formal_charge"] in {-1, 1}
+    assert stored.inchikey != parent.inchikey
+    assert stored.parent_inchikey == parent.inchikey == parent.parent_inchikey
 
 
 def test_a_formula_without_carbon_is_alphabetical():
@@ -299,18 +327,17 @@ def test_standardizing_a_canonical_smiles_again_changes_nothing(text: str):
 
 @settings(max_examples=100, deadline=None)
 @given(SMILES)
-def test_cleaning_keeps_every_heavy_atom_and_every_isotope(text: str):
+def test_cleaning_keeps_every_atom_every_isotope_and_the_charge(text: str):
     submitted = Chem.MolFromSmiles(text)
     assume(submitted is not None)
 
     stored = Chem.MolFromSmiles(smiles(text).canonical_smiles)
 
-    assert _labels(stored) == _labels(submitted)
+    assert _composition(stored) == _composition(submitted)
 
 
-def _labels(molecule: Chem.Mol) -> list[tuple[int, int]]:
-    atoms = [(atom.GetAtomicNum(), atom.GetIsotope()) for atom in molecule.GetAtoms()]
-    return sorted(atom for atom in atoms if atom != (1, 0))
+def _composition(molecule: Chem.Mol) -> tuple[str, int]:
+    return rdMolDescriptors.CalcMolFormula(molecule, separateIsotopes=True), Chem.GetFormalCharge(molecule)
 
 
 # What follows from a structure.
