@@ -10,6 +10,7 @@ from flask import request
 from marshmallow import Schema, ValidationError
 
 from api.common.body import flatten
+from api.common.json import unstorable
 from api.common.resource import refuse_unknown
 from app.errors import Fault, InvalidError, MalformedError
 
@@ -39,6 +40,8 @@ def _read(checker: Schema) -> dict[str, Any]:
         if len(texts) > 1:
             msg = f"the parameter {name!r} is given more than once"
             raise MalformedError(msg, code="repeated_parameter")
+        if unstorable(texts[0]):
+            raise InvalidError.at(name, "a text may hold neither NUL nor half a surrogate pair")
     try:
         return cast("dict[str, Any]", checker.load(request.args.to_dict()))
     except ValidationError as error:

@@ -10,7 +10,8 @@ from flask import Response, request
 
 from api.common.access import mark_of
 from api.common.context import caller
-from app.errors import MalformedError
+from api.common.json import unstorable
+from app.errors import MalformedError, NotFoundError
 
 
 class Api(flask_restful.Api):  # type: ignore[misc] # the library has no types
@@ -33,6 +34,9 @@ class Resource(flask_restful.Resource):  # type: ignore[misc] # the library has 
             msg = f"{type(self).__name__}.{name} has no access mark"
             raise RuntimeError(msg)
         mark.admit(caller())
+        if any(isinstance(part, str) and unstorable(part) for part in kwargs.values()):
+            msg = "there is nothing at this address"
+            raise NotFoundError(msg)
         if request.args and not getattr(view, "reads_query", False):
             refuse_unknown(frozenset())
         answer: Response = view(*args, **kwargs)
