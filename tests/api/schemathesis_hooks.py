@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import schemathesis
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ schemathesis.openapi.format("molfile", st.just(ETHANOL_MOLFILE))
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, **_: object) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], **_: object) -> None:
     """Leave out of valid cases what is valid only together with something that no schema can know.
 
     A cursor belongs to one query, a project has to exist, a value's unit has to convert to that of its
