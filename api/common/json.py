@@ -56,7 +56,8 @@ def iso8601(value: dt.datetime) -> str:
     if value.tzinfo is None:
         msg = "a time without a zone has no JSON form"
         raise TypeError(msg)
-    return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime, which writes the year 987 with three digits.
+    return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any shape until a schema has seen it
@@ -71,6 +72,9 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any shape until a
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
         )
+        # Only an escape can bring these in, so a text without a backslash needs no walk.
+        if "\\u" in text:
+            _refuse_unstorable(value, "")
     except UnicodeDecodeError as error:
         msg = f"the body is not UTF-8: byte {error.start}"
         raise MalformedError(msg, code="malformed_json") from error
@@ -80,9 +84,6 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 - JSON is any shape until a
     except json.JSONDecodeError as error:
         msg = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise MalformedError(msg, code="malformed_json") from error
-    # Only an escape can bring these in, so a text without a backslash needs no walk.
-    if "\\u" in text or "\x00" in text:
-        _refuse_unstorable(value, "")
     return value
 
 
@@ -115,7 +116,7 @@ def _integer(text: str) -> int | float:
 
 
 def _refuse_unstorable(value: object, pointer: str) -> None:
-    """Raise for the first text that Postgres could not keep; nesting is bounded by the reader's own limit."""
+    """Raise for the first text that Postgres could not keep."""
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_text(key, pointer)
