@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -139,7 +140,7 @@ def _records(answer: dict[str, object]) -> object:
 def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
     shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
     dataset.require_structures(shared)
-    _keep_out_of_git(FOLDER)
+    stack.enter_context(_alone(FOLDER))
     base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
     secret = secrets.token_urlsafe(48)
     urls = database_urls(base_url, None, secret)
@@ -152,9 +153,18 @@ def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
     return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)
 
 
-def _keep_out_of_git(folder: Path) -> None:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one benchmark run at a time: two would measure each other."""
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / ".gitignore").write_text("*\n", encoding="ascii")
+    with (folder / "bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            msg = "another benchmark is running: two would measure each other"
+            raise StartError(msg) from error
+        yield
 
 
 def _server_version(url: str) -> str:

@@ -25,7 +25,8 @@ from uuid import UUID
 
 import psycopg
 from rdkit import Chem, RDLogger
-from rdkit.Chem import Crippen, Descriptors, rdFingerprintGenerator, rdMolDescriptors
+
+from app.science.descriptors import descriptors, fingerprint, formula, molar_mass_g_mol
 
 VISIBLE_MOLECULES: Final = 100_000
 MOLECULES: Final = 111_111
@@ -62,7 +63,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A real molecule with what is cheap to compute from its structure."""
+    """A real molecule with all that the service computes from a structure but for its parent."""
 
     inchikey: str
     source: str
@@ -153,31 +154,17 @@ def describe(candidate: tuple[str, str, str, str]) -> Described | None:
     inchi = Chem.MolToInchi(molecule) if molecule is not None else ""  # type: ignore[no-untyped-call]
     if molecule is None or not inchi:
         return None
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     return Described(
         inchikey=inchikey,
         source=source,
         source_record=record,
         canonical_smiles=Chem.MolToSmiles(molecule),
         inchi=inchi,
-        formula=rdMolDescriptors.CalcMolFormula(molecule),
-        molar_mass_g_mol=Descriptors.MolWt(molecule),  # type: ignore[attr-defined]
+        formula=formula(molecule),
+        molar_mass_g_mol=molar_mass_g_mol(molecule),
         descriptors=json.dumps(descriptors(molecule)),
-        fingerprint=generator.GetFingerprint(molecule).ToBitString(),
+        fingerprint=fingerprint(molecule),
     )
-
-
-def descriptors(molecule: Chem.Mol) -> dict[str, float | int]:
-    """Return the cheap ones among the descriptors."""
-    return {
-        "logp": round(Crippen.MolLogP(molecule), 4),  # type: ignore[attr-defined]
-        "tpsa_a2": round(rdMolDescriptors.CalcTPSA(molecule), 4),
-        "h_bond_donors": rdMolDescriptors.CalcNumHBD(molecule),
-        "h_bond_acceptors": rdMolDescriptors.CalcNumHBA(molecule),
-        "rotatable_bonds": rdMolDescriptors.CalcNumRotatableBonds(molecule),
-        "rings": rdMolDescriptors.CalcNumRings(molecule),
-        "heavy_atoms": molecule.GetNumHeavyAtoms(),
-    }
 
 
 def _copy(connection: psycopg.Connection, molecules: Sequence[Described]) -> None:

@@ -7,6 +7,7 @@ holds which connection, and how much memory a worker has had at most.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+PR_SET_PDEATHSIG: Final = 1
 PROC: Final = Path("/proc")
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0
@@ -39,7 +41,15 @@ def running(
         StartError: It does not accept connections within a minute; the end of its log is told.
     """
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=dict(env), stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=dict(env),
+            stdout=output,
+            stderr=output,
+            # Out of reach of the terminal's Ctrl-C: the measurement ends first, then the servers.
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
+        )
     try:
         _wait_until_open(name, process, port, log)
         yield process
@@ -115,6 +125,10 @@ def _wait_until_open(name: str, process: subprocess.Popen[bytes], port: int, log
             return
         time.sleep(0.1)
     raise start_failure(name, log)
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

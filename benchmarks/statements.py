@@ -27,7 +27,7 @@ RANDOM_ID: Final = f"(lpad(to_hex(CAST(:row_ms AS bigint)), 12, '0') || '{datase
 BEGIN_READING_SQL: Final = "BEGIN READ ONLY"
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
-_LITERAL_WITH_COLON: Final = re.compile(r"'([^']*:[^']*)'")
+_LITERAL: Final = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,16 @@ def script_page(request: ListRequest, claims_json: str, *, pipelined: bool) -> S
 def _script(choose: str, statement: str, values: Mapping[str, object], claims_json: str, *, pipelined: bool) -> Script:
     variables = {"role": "authenticated", "claims": claims_json} | {name: str(value) for name, value in values.items()}
 
-    def bound(text: str) -> str:
+    def bind(literal: re.Match[str]) -> str:
         # pgbench takes a colon inside a literal for a variable: such literals are bound instead.
-        for literal in dict.fromkeys(_LITERAL_WITH_COLON.findall(text)):
-            name = f"literal{len(variables)}"
-            variables[name] = literal
-            text = text.replace(f"'{literal}'", f":{name}")
-        return _PLACEHOLDER.sub(r":\1", text).replace("%%", "%").strip() + ";\n"
+        if ":" not in literal[1]:
+            return literal[0]
+        name = f"literal{len(variables)}"
+        variables[name] = literal[1]
+        return f":{name}"
+
+    def bound(text: str) -> str:
+        return _PLACEHOLDER.sub(r":\1", _LITERAL.sub(bind, text)).replace("%%", "%").strip() + ";\n"
 
     if pipelined:
         body = "\\startpipeline\n" + bound(READ_PREAMBLE_SQL) + bound(statement) + "\\endpipeline\n"

@@ -1,13 +1,13 @@
 """`cryoprotect bench`: the service, its peers and the limit, measured side by side.
 
 The harness and the peers lie beside the package, in `benchmarks/`, and need what developers install.
-It runs as a process of its own, whose imports and signals are not those of the command.
+This process becomes theirs: nothing of the command stays between a signal and the servers to be stopped.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Final, NoReturn
@@ -23,7 +23,7 @@ WRONG_USE: Final = 2
 @click.option(
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: 90 seconds instead of six minutes."
 )
-def bench(*, as_json: bool, quick: bool) -> int:
+def bench(*, as_json: bool, quick: bool) -> None:
     """Measure this service, its peers and the limit side by side, on 100,000 real molecules.
 
     Targets that are missed are marked; the exit status is 0 all the same, and 2 where it cannot run.
@@ -34,18 +34,8 @@ def bench(*, as_json: bool, quick: bool) -> int:
     if missing:
         _give_up(f"the peers need {', '.join(missing)}: run `make bench`, which installs what developers use")
     options = [*(["--json"] if as_json else []), *(["--quick"] if quick else [])]
-    command = [sys.executable, "-m", "benchmarks", *options]
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        return _wait(process)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Return the benchmark's status; at Ctrl-C it stops its servers first."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "benchmarks", *options])  # noqa: S606 - our own words, no shell
 
 
 def _give_up(sentence: str) -> NoReturn:
