@@ -17,8 +17,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from psycopg import sql
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from database.errors import DatabaseRefusal
@@ -27,16 +29,29 @@ from database.urls import REQUEST_LOGIN, SERVICE_LOGIN, DatabaseUrls, login_pass
 MIGRATIONS: Final = Path(__file__).resolve().parent.parent / "migrations"
 OLDEST_SERVER: Final = 15
 LOCK_KEY: Final = 0x6372796F  # "cryo"
+TRIES: Final = 5
+# The lock is one database's, and roles are the whole server's: a role made or changed by another database's
+# migration at the same moment.
+ROLE_RACES: Final = frozenset({"XX000", "23505", "42710"})
 
 CHECK_ROLE_SQL: Final = """
-SELECT rolsuper OR rolbypassrls, rolsuper OR rolcreaterole, rolname
+SELECT rolname, rolsuper OR rolbypassrls, rolsuper OR rolcreaterole
 FROM pg_roles
 WHERE rolname = current_user
 """
-MISSING_ROLES_SQL: Final = """
+# From PostgreSQL 16 on, CREATEROLE alone grants and changes only what the same role has made.
+UNMANAGED_ROLES_SQL: Final = """
 SELECT name
 FROM unnest(ARRAY['anon', 'authenticated', 'service_role', 'cryoprotect_request', 'cryoprotect_service']) AS name
-WHERE to_regrole(name) IS NULL
+WHERE to_regrole(name) IS NOT NULL AND current_setting('server_version_num')::int >= 160000
+    AND NOT pg_has_role(current_user, to_regrole(name), 'MEMBER WITH ADMIN OPTION')
+"""
+MISSING_PRIVILEGES_SQL: Final = """
+SELECT 'GRANT CREATE ON DATABASE ' || quote_ident(current_database()) || ' TO ' || quote_ident(current_user) || ';'
+WHERE NOT has_database_privilege(current_database(), 'CREATE')
+UNION ALL
+SELECT 'GRANT CREATE ON SCHEMA public TO ' || quote_ident(current_user) || ';'
+WHERE NOT has_schema_privilege('public', 'CREATE')
 """
 LOCK_SQL: Final = "SELECT pg_advisory_lock(%(key)s)"
 UNLOCK_SQL: Final = "SELECT pg_advisory_unlock(%(key)s)"
@@ -81,8 +96,7 @@ def upgrade(
         _run(connection, lambda config: command.upgrade(config, revision))
         after = _current(connection)
         log("the database is at head" if before == after else f"migrated from {before or 'nothing'} to {after}")
-        _set_passwords(connection, secret)
-        connection.commit()
+        _repeat(connection, lambda: _set_passwords(connection, secret))
 
 
 def downgrade(urls: DatabaseUrls, revision: str) -> None:
@@ -131,14 +145,33 @@ def _locked(admin_url: str) -> Iterator[Connection]:
 
 
 def _run(connection: Connection, step: Callable[[Config], None]) -> None:
-    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS private")
-    connection.commit()
     try:
-        step(_config(connection))
-    except psycopg.Error as error:
+        connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS private")
+        connection.commit()
+        _repeat(connection, lambda: step(_config(connection)))
+    except (psycopg.Error, DBAPIError) as error:
         msg = f"a migration was refused by the database: {error}"
         raise DatabaseRefusal(msg) from error
-    connection.commit()
+    except CommandError as error:
+        msg = f"the migrations of this version do not lead there: {error}"
+        raise DatabaseRefusal(msg) from error
+
+
+def _repeat(connection: Connection, work: Callable[[], None]) -> None:
+    # SQLAlchemy ends only the transactions that it knows of; the migrations' SQL goes past it.
+    driver = _driver(connection)
+    for left in reversed(range(TRIES)):
+        try:
+            work()
+            connection.commit()
+            driver.commit()
+        except psycopg.Error as error:
+            connection.rollback()
+            driver.rollback()
+            if error.sqlstate not in ROLE_RACES or not left:
+                raise
+        else:
+            return
 
 
 def _current(connection: Connection) -> str | None:
@@ -149,27 +182,33 @@ def _current(connection: Connection) -> str | None:
 
 
 def _check_role(connection: Connection) -> None:
-    bypasses, creates, name = connection.exec_driver_sql(CHECK_ROLE_SQL).one()
-    missing = [row[0] for row in connection.exec_driver_sql(MISSING_ROLES_SQL)]
+    name, bypasses, creates = connection.exec_driver_sql(CHECK_ROLE_SQL).one()
+    unmanaged = [row[0] for row in connection.exec_driver_sql(UNMANAGED_ROLES_SQL)]
+    privileges = [row[0] for row in connection.exec_driver_sql(MISSING_PRIVILEGES_SQL)]
     connection.rollback()
-    needed = [] if bypasses else [f'ALTER ROLE "{name}" BYPASSRLS;']
-    if missing and not creates:
-        needed += [f"CREATE ROLE {role} {'LOGIN' if 'cryo' in role else 'NOLOGIN'} NOINHERIT;" for role in missing]
-        needed += [f"GRANT anon, authenticated TO {REQUEST_LOGIN};", f"GRANT service_role TO {SERVICE_LOGIN};"]
+    attributes = [word for word, has in (("BYPASSRLS", bypasses), ("CREATEROLE", creates)) if not has]
+    needed = [f'ALTER ROLE "{name}" {" ".join(attributes)};'] if attributes else []
+    if unmanaged:
+        needed.append(f'GRANT {", ".join(unmanaged)} TO "{name}" WITH ADMIN OPTION;')
+    needed += privileges
     if needed:
         msg = f"the role {name} may not set the database up; an administrator has to run:\n" + "\n".join(needed)
         raise DatabaseRefusal(msg)
 
 
 def _set_passwords(connection: Connection, secret: str) -> None:
-    driver = connection.connection.driver_connection
+    driver = _driver(connection)
     for login in (REQUEST_LOGIN, SERVICE_LOGIN):
         # Sent as a SCRAM verifier: the password itself would stand in the server's log.
-        verifier = driver.pgconn.encrypt_password(  # type: ignore[union-attr]
+        verifier = driver.pgconn.encrypt_password(
             login_password(login, secret).encode(), login.encode(), b"scram-sha-256"
         ).decode()
         statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(login), sql.Literal(verifier))
-        connection.exec_driver_sql(statement.as_string(None))
+        driver.execute(statement)
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    return connection.connection.driver_connection  # type: ignore[return-value]
 
 
 def _sqlalchemy_url(url: str) -> str:
