@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from flask import Flask, current_app, g, request
 
+from api.common.whole_request import WholeRequest
 from app.domain.callers import Caller
 from database.pool import Timing
 
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
-
     from app.services.tokens import TokenVerifier
     from database.session import Database, ReadSession
 
@@ -40,6 +40,7 @@ class Services:
 def register(app: Flask, services: Services) -> None:
     """Give the app its parts, and each request its id and clock."""
     app.extensions[_EXTENSION] = services
+    app.request_class = WholeRequest
     app.before_request(_begin)
 
 
