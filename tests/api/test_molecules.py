@@ -123,6 +123,16 @@ def test_both_parts_of_a_salt_stay_in_its_structure(alice: Api):
     assert body["inchikey"] == "FAPWRFPIFSIZLT-UHFFFAOYSA-M"
 
 
+@pytest.mark.parametrize(
+    "smiles", ["[H+]", "[H]", "[2H+]", "[H][H]", "[He]", "[H-]", "[OH3+]", "[Na+]", "[Fe]", "[235U]"]
+)
+def test_the_smallest_structures_are_structures_too(alice: Api, smiles: str):
+    body = created(alice, name="small", smiles=smiles)
+
+    assert body["molar_mass_g_mol"] > 1
+    assert all(re.fullmatch("[A-Z]{14}-[A-Z]{10}-[A-Z]", body[key]) for key in ("inchikey", "parent_inchikey"))
+
+
 def test_descriptors_are_computed_and_finite(alice: Api):
     descriptors = created(alice, **GLYCEROL)["descriptors"]
 

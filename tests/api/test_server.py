@@ -85,7 +85,7 @@ def test_a_chunked_body_is_read(gunicorn: str, service: Api):
         ("/molecules/batch", "application/x-ndjson", b"\n"),
     ],
 )
-def test_a_chunked_body_over_the_limit_is_413_and_not_cut_off_there(
+def test_a_chunked_body_over_the_limit_is_413_and_not_cut_off_there(  # noqa: PLR0913, PLR0917 - a table and its fixtures
     gunicorn: str, service: Api, admin: psycopg.Connection, path: str, kind: str, line: bytes
 ):
     start = json.dumps({"cids": [679]} if "lookup" in path else DMSO).encode()
