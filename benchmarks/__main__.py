@@ -84,6 +84,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
         StartError: A server did not start.
         LoadError: A contestant failed while it was measured, or does not give the service's answers.
     """
+    load_before = os.getloadavg()[0]
     with ExitStack() as stack:
         arena = _enter_arena(stack, say)
         contestants = enter_all(stack, arena, say)
@@ -99,6 +100,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
             server_version=_server_version(arena.admin_url),
             rounds=plan.rounds,
             seconds=plan.seconds,
+            load_before=load_before,
             cells=cells,
             deep=measure_deep_page(servers[0], plan.rounds, plan.deep_seconds),
             stream=measure_stream(servers[0]),
@@ -111,7 +113,7 @@ def measure(
     """Return everybody's rounds; each round begins with somebody else, so that nobody always goes first."""
     cell = Cell(scenario, clients, {one.name: [] for one in contestants})
     for number in range(plan.rounds):
-        say(f"{scenario.name}, {clients} clients, round {number + 1} of {plan.rounds}")
+        say(f"{cell.name}, round {number + 1} of {plan.rounds}")
         start = number % len(contestants)
         for one in [*contestants[start:], *contestants[:start]]:
             cell.rounds[one.name].append(one.measure(scenario, clients, plan.seconds))

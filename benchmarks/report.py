@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 from rich import box
 from rich.console import Console
@@ -16,10 +16,11 @@ from rich.table import Table
 from benchmarks.contestants import POOL_SIZE, SERVICE, WORKERS
 from benchmarks.dataset import MOLECULES, VISIBLE_MOLECULES
 from benchmarks.probes import DeepPage, Stream
-from benchmarks.stats import median_round
+from benchmarks.stats import Round, median_round
 from benchmarks.targets import BYTES_PER_MB, Cell, Verdict, judge
 
 PLAIN_WIDTH: Final = 110
+QUIET_LOAD: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Report:
     server_version: str
     rounds: int
     seconds: int
+    load_before: float
+    """The machine's load average of one minute, before anything was started."""
     cells: Sequence[Cell]
     deep: DeepPage
     stream: Stream
@@ -53,6 +56,7 @@ def to_json(report: Report) -> str:
                 "processor": platform.machine(),
                 "python": platform.python_version(),
                 "postgres": report.server_version,
+                "load_average_before": report.load_before,
             },
             "method": {
                 "rounds": report.rounds,
@@ -80,6 +84,12 @@ def print_tables(report: Report, console: Console) -> None:
         f"interleaved rounds of {report.seconds} s; the load generator took at most "
         f"{report.generator_cores:.2f} of a core."
     )
+    if report.load_before > QUIET_LOAD:
+        console.print(
+            f"Other work ran on this machine (load average {report.load_before:.1f} before the start): "
+            "of these figures trust the processor times.",
+            style="yellow",
+        )
     console.print(_scenario_table(report.cells, console))
     console.print(_probe_lines(report))
     console.print(_target_table(report.verdicts, console))
@@ -92,26 +102,22 @@ def console_for_output() -> Console:
 
 
 def _scenario_table(cells: Sequence[Cell], console: Console) -> Table:
-    table = _table(
-        console, "scenario", "clients", "who", "answers/s", "median ms", "p99 ms", "cpu ms", "service beside it"
-    )
+    table = _table(console, "", "answers/s", "median ms", "p99 ms", "cpu ms", "service is")
     for cell in cells:
+        table.add_row(cell.name, style="bold")
         for name, rounds in cell.rounds.items():
-            middle = median_round(rounds)
-            first = name == SERVICE
-            table.add_row(
-                cell.scenario.name if first else "",
-                str(cell.clients) if first else "",
-                name,
-                f"{middle.per_second:,.0f}",
-                f"{middle.median_ms:.2f}",
-                f"{middle.p99_ms:.2f}",
-                "" if middle.processor_ms is None else f"{middle.processor_ms:.2f}",
-                "" if first else f"{cell.ratio_to(name):.2f} x",
-                style="bold" if first else "",
-            )
+            table.add_row(f"  {name}", *_figures(median_round(rounds)), _ratio(cell, name))
         table.add_section()
     return table
+
+
+def _figures(middle: Round) -> tuple[str, str, str, str]:
+    processor = "" if middle.processor_ms is None else f"{middle.processor_ms:.2f}"
+    return f"{middle.per_second:,.0f}", f"{middle.median_ms:.2f}", f"{middle.p99_ms:.2f}", processor
+
+
+def _ratio(cell: Cell, name: str) -> str:
+    return "" if name == SERVICE else f"{cell.ratio_to(name):.2f} x"
 
 
 def _probe_lines(report: Report) -> str:
@@ -135,15 +141,14 @@ def _target_table(verdicts: Sequence[Verdict], console: Console) -> Table:
     return table
 
 
-def _table(console: Console, *names: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2)
-    for index, name in enumerate(names):
-        numeric = index and name not in {"who", ""}
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+def _table(console: Console, first: str, *others: str) -> Table:
+    table = Table(first, box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _median_ms(rounds: Sequence[Any]) -> float:
+def _median_ms(rounds: Sequence[Round]) -> float:
     return median_round(rounds).median_ms
 
 

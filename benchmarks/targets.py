@@ -24,6 +24,11 @@ class Cell:
     clients: int
     rounds: dict[str, list[Round]]
 
+    @property
+    def name(self) -> str:
+        """What was asked, and by how many."""
+        return f"{self.scenario.name}, {self.clients} client{'' if self.clients == 1 else 's'}"
+
     def ratio_to(self, name: str) -> float:
         """Return the service's answers a second as a multiple of another's."""
         return ratio(self.rounds[SERVICE], self.rounds[name])
@@ -84,9 +89,10 @@ def _judge_ratios(target: Target, cells: Sequence[Cell]) -> Iterator[Verdict]:
     for cell in cells:
         if cell.scenario is target.scenario and target.against in cell.rounds:
             reached = cell.ratio_to(target.against)
-            name = f"{cell.scenario.name}, {_plural(cell.clients)}, beside {target.against}"
-            yield Verdict(name, f">= {target.at_least:g}", reached, "x", reached >= target.at_least)
-
-
-def _plural(clients: int) -> str:
-    return "1 client" if clients == 1 else f"{clients} clients"
+            yield Verdict(
+                f"{cell.name}, beside {target.against}",
+                f">= {target.at_least:g}",
+                reached,
+                "x",
+                reached >= target.at_least,
+            )
