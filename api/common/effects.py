@@ -67,6 +67,18 @@ def writing(body_digest: bytes | None = None) -> Iterator[Effect]:
         effect.answer.headers["Preference-Applied"] = "tx=rollback"
 
 
+def replay_early(body_digest: bytes | None = None) -> None:
+    """Send a kept answer before slow work begins; the effect's own transaction looks again.
+
+    Raises:
+        AnsweredBefore: The request was carried out before.
+    """
+    key = _key()
+    if key and not _wants_rollback():
+        with services().database.transaction(caller(), timing()) as session:
+            _Keeper(IdempotencyRepository(session), key, _request_hash(body_digest)).replay()
+
+
 @dataclass(frozen=True, slots=True)
 class _Keeper:
     """Keeps the answer of one request under its key, or sends the one that is kept."""

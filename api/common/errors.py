@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from api.common.json import dumps
@@ -111,6 +112,7 @@ def register(app: Flask) -> None:
     """Make the app answer all errors as problems."""
     app.register_error_handler(CryoProtectError, _ours)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(ParseException, _unreadable)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -132,6 +134,11 @@ def _http(error: HTTPException) -> Response:
     headers = {name: value for name, value in error.get_headers() if name.lower() in {"allow", "retry-after"}}
     detail = _DETAILS.get(status) or (error.description or _TITLES.get(status, "error")).rstrip(".")
     return problem(status, detail, headers=headers)
+
+
+def _unreadable(_error: ParseException) -> Response:
+    """Answer a body whose chunks are no chunks: the web server notices while the view reads it."""
+    return problem(400, "the body's transfer coding cannot be read", headers={"Connection": "close"})
 
 
 def _unexpected(error: Exception) -> Response:

@@ -37,6 +37,9 @@ def register(app: Flask, cors_origins: tuple[str, ...]) -> None:
     def finish(response: Response) -> Response:
         headers = response.headers
         headers["X-Request-ID"] = g.get("request_id", "")
+        if response.status_code in {204, 304}:
+            # There is no content to have a type.
+            headers.pop("Content-Type", None)
         _cache(response)
         for name, value in _SECURITY:
             headers[name] = value

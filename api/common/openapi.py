@@ -24,7 +24,7 @@ from api.common.cursor import MAX_CURSOR_LENGTH
 from api.common.errors import PROBLEM_JSON
 from api.common.formats import Format
 from api.common.listing import COUNTINGS, DETAILS, MAX_LIMIT, MAX_QUERY_TEXT
-from database.listing import Kind, Listing
+from database.listing import ESTIMATE_CAP, Kind, Listing
 
 _V = TypeVar("_V", bound=Callable[..., Any])
 _CONVERTERS: Final = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -278,7 +278,11 @@ def list_parameters(listing: Listing, formats: Mapping[str, Format]) -> Iterator
         _names(listing.sortable, "-?"),
         f"Fields with commas between them, `-` for descending: {', '.join(listing.sortable)}.",
     )
-    yield _query("count", {"type": "string", "enum": list(COUNTINGS)}, "Whether and how to count all records.")
+    yield _query(
+        "count",
+        {"type": "string", "enum": list(COUNTINGS)},
+        f"Whether to count all records: `estimated` is exact up to {ESTIMATE_CAP:,} and stops there.",
+    )
     yield _query("modified_after", {"type": "string", "format": "date-time"}, "Only records changed after this time.")
     yield _query("format", {"type": "string", "enum": ["json", *formats]}, "Goes before Accept.")
     if listing.search:

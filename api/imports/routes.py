@@ -12,7 +12,7 @@ from marshmallow import Schema, fields, validate
 from api.common import access
 from api.common.body import JSON_TYPE, read_spooled, require_media_type
 from api.common.context import services
-from api.common.effects import writing
+from api.common.effects import replay_early, writing
 from api.common.json import dumps
 from api.common.openapi import describes
 from api.common.query import parameters
@@ -53,6 +53,7 @@ class ImportRecordsResource(Resource):
         request.max_content_length = services().max_import_bytes
         require_media_type(JSON_TYPE)
         with read_spooled() as (body, digest):
+            replay_early(digest)
             ready = [record for chunk in _parsed(arguments["source"], body) for record in _standardized(chunk)]
         source = replace(SOURCES[arguments["source"]], release=arguments["release"])
         with writing(digest) as effect:

@@ -12,7 +12,7 @@ from api.common import access
 from api.common.body import JSON_TYPE, NDJSON_TYPE, load, read_json, require_media_type, takes
 from api.common.conditional import answer, expected_version
 from api.common.context import reading, services
-from api.common.effects import writing
+from api.common.effects import replay_early, writing
 from api.common.formats import answer_list
 from api.common.json import dumps, loads
 from api.common.listing import ListQuery, lists, shapes
@@ -67,6 +67,7 @@ class MoleculesResource(Resource):
     @describes(record=MOLECULES, status=201)
     def post(self, data: dict[str, Any]) -> Response:
         """Create a molecule from a name and one structure."""
+        replay_early()
         structure = _standardize(data)
         with writing() as effect:
             repository = MoleculeRepository(effect.session)
@@ -127,6 +128,7 @@ class MoleculeBatchResource(Resource):
     def post(self, arguments: dict[str, Any]) -> Response:
         """Create up to 10,000 molecules; each record succeeds or is refused by itself unless atomic."""
         records = _batch()
+        replay_early()
         faults: dict[int, list[Fault]] = {}
         loaded = _loaded(records, faults)
         structures = _structures(loaded, faults)

@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from app.cli.web_server import WebServer
 from app.errors import UnavailableError
 from config import Settings
 from database import migrate
+from database.embedded import EmbeddedServer
 from database.session import Database
 from database.urls import public_url
 
@@ -92,7 +93,7 @@ def serve(*, with_parent: bool) -> None:
         prepare(ready)
         web_server = WebServer(listener, _environment(ready))
         try:
-            _watch(web_server, ready, stop)
+            _watch(web_server, ready, stop, _database_check(settings))
         finally:
             with stop.uninterrupted():
                 click.echo("Stopping")
@@ -138,13 +139,22 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _watch(web_server: WebServer, settings: Settings, stop: Stop) -> None:
+def _database_check(settings: Settings) -> Callable[[], bool]:
+    """Return what tells whether the database that this command started still runs; another one is not its own."""
+    return (lambda: EmbeddedServer(settings.data_dir).is_running) if settings.embedded else (lambda: True)
+
+
+def _watch(web_server: WebServer, settings: Settings, stop: Stop, database_runs: Callable[[], bool]) -> None:
     web_server.wait_until_ready(lambda: not stop.wanted)
     if not stop.wanted:
         click.echo(_welcome(web_server.url, settings.data_dir))
     while not stop.wanted:
         if web_server.has_ended:
             msg = f"the web server ended with status {web_server.status}; what it said stands above"
+            raise UnavailableError(msg)
+        if not database_runs():
+            # Whatever keeps the service running starts it anew, and the database with it.
+            msg = f"the database has ended; {settings.data_dir / 'postgres.log'} may say why. Start again"
             raise UnavailableError(msg)
         time.sleep(WATCH_INTERVAL_S)
 

@@ -137,6 +137,7 @@ def _settled(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
 
 
 def _parent_inchikey(molecule: Chem.Mol, inchi: str) -> str:
+    own = inchi
     parent = molecule if is_its_own_parent(molecule) else _parent(molecule)
     if parent is not molecule:
         inchi = inchi_of(parent)
@@ -144,7 +145,8 @@ def _parent_inchikey(molecule: Chem.Mol, inchi: str) -> str:
         # Betaine hydrochloride's parent is a cation: nothing in the pipeline takes a proton from beside a
         # quaternary nitrogen. Without the layer of added protons its InChI is betaine's own.
         inchi = "/".join(layer for layer in inchi.split("/") if not layer.startswith("p"))
-    return rdinchi.InchiToInchiKey(inchi)
+    # A bare proton is nothing but what was left out: it is its own parent.
+    return rdinchi.InchiToInchiKey(inchi) or rdinchi.InchiToInchiKey(own)
 
 
 def _parent(molecule: Chem.Mol) -> Chem.Mol:

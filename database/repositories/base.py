@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 from uuid import UUID
 
-import orjson
-
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
 from database.listing import (
@@ -97,7 +95,7 @@ class ReadRepository(Repository):
         return Page(
             documents=[row[0] for row in shown],
             next_after=tuple(shown[-1][1:]) if len(rows) > request.limit else None,
-            count=_count(counts[0], counting) if counts else None,
+            count=int(counts[0][0][0]) if counts else None,
         )
 
     def stream(self, request: ListRequest) -> Iterator[list[bytes]]:
@@ -118,7 +116,3 @@ def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> 
     if counting == "none":
         return []
     return [(compose_count if counting == "exact" else compose_estimate)(listing, request)]
-
-
-def _count(rows: list[Row], counting: Counting) -> int:
-    return int(rows[0][0]) if counting == "exact" else int(orjson.loads(rows[0][0])[0]["Plan"]["Plan Rows"])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 import orjson
+import psycopg
 
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, PropertyValue
-from app.errors import ConflictError, Fault, ForbiddenError
+from app.errors import ConflictError, CryoProtectError, Fault, ForbiddenError
+from database.errors import translate
+from database.exchange import Row
 from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, Repository
 from database.session import WriteSession
@@ -157,7 +161,8 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
     formula text, molar_mass_g_mol float8, descriptors jsonb, fingerprint text, is_public boolean, project_id uuid,
     created_by uuid, data_source_id uuid, source_record text, import_run_id uuid
 )
-ORDER BY r.index
+-- Two batches that share structures take their index entries in the same order, and so never deadlock.
+ORDER BY r.inchikey, lower(r.name), r.index
 ON CONFLICT DO NOTHING
 RETURNING id
 """
@@ -283,6 +288,8 @@ class Outcome:
     id: UUID | None
     reason: str | None = None
     pointer: str = ""
+    error: CryoProtectError | None = None
+    """What a constraint said, where one refused the molecule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +339,7 @@ class MoleculeRepository(_MoleculeParts):
 
     def __init__(self, session: WriteSession) -> None:
         super().__init__(session)
+        self._writing = session
         self._caller = session.caller
 
     def add(self, molecule: NewMolecule) -> UUID:
@@ -340,6 +348,7 @@ class MoleculeRepository(_MoleculeParts):
         Raises:
             ConflictError: The same structure is stored already, for the caller to see.
             ForbiddenError: The caller may not publish, or not write to the project.
+            InvalidError: A value breaks a constraint.
         """
         outcome = self.add_many([molecule])[0]
         if outcome.status is OutcomeStatus.EXISTING:
@@ -347,7 +356,7 @@ class MoleculeRepository(_MoleculeParts):
                 "a molecule with this structure exists already", code="molecule_exists", existing_id=str(outcome.id)
             )
         if outcome.id is None:
-            raise _refusal(outcome)
+            raise outcome.error or _refusal(outcome)
         return outcome.id
 
     def add_many(self, molecules: Sequence[NewMolecule], *, merge: bool = False) -> list[Outcome]:
@@ -359,7 +368,9 @@ class MoleculeRepository(_MoleculeParts):
         outcomes = self._refuse_unwritable(molecules)
         rows = self._rows(molecules, outcomes)
         existing = self._existing(rows)
-        added = self._insert([row for row in rows if row["index"] not in existing])
+        added, refused = self._insert([row for row in rows if row["index"] not in existing])
+        outcomes |= refused
+        rows = [row for row in rows if row["index"] not in refused]
         missed = [row for row in rows if row["index"] not in existing and row["id"] not in added]
         existing |= self._existing(missed)
         for row in rows:
@@ -401,7 +412,16 @@ class MoleculeRepository(_MoleculeParts):
             ConflictError: Other records refer to it.
         """
         if not self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": version}):
-            raise self._why_not(molecule_id, version)
+            current = self._session.rows(MOLECULE_VERSION_SQL, {"id": molecule_id})
+            raise self._no_row_changed(molecule_id, version, current, self._removable(molecule_id))
+
+    def _removable(self, molecule_id: UUID) -> list[Row]:
+        """Return a row where the caller may delete the molecule: only an attempt tells, and it is undone."""
+        rows: list[Row] = []
+        with suppress(_UndoError), self._writing.savepoint():
+            rows = self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": None})
+            raise _UndoError
+        return rows
 
     def put_identifiers(self, molecule_id: UUID, identifiers: Iterable[Identifier], version: int | None) -> None:
         """Put the given identifiers in the place of all that the molecule has.
@@ -482,11 +502,24 @@ class MoleculeRepository(_MoleculeParts):
         found: dict[int, UUID] = dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
         return found | dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
 
-    def _insert(self, rows: list[dict[str, Any]]) -> set[str]:
+    def _insert(self, rows: list[dict[str, Any]]) -> tuple[set[str], dict[int, Outcome]]:
+        """Return the ids that were stored, and what became of rows that break a constraint.
+
+        One such row would take the whole statement with it, so the rows are halved until it stands alone.
+        """
         if not rows:
-            return set()
-        inserted = self._session.rows(ADD_MOLECULES_SQL, {"rows": orjson.dumps(rows).decode()})
-        return {str(row[0]) for row in inserted}
+            return set(), {}
+        try:
+            with self._writing.savepoint():
+                inserted = self._session.rows(ADD_MOLECULES_SQL, {"rows": orjson.dumps(rows).decode()})
+                return {str(row[0]) for row in inserted}, {}
+        except (psycopg.IntegrityError, psycopg.DataError) as error:
+            if len(rows) == 1:
+                return set(), {rows[0]["index"]: _refused(error)}
+        middle = len(rows) // 2
+        first, refused_first = self._insert(rows[:middle])
+        second, refused_second = self._insert(rows[middle:])
+        return first | second, refused_first | refused_second
 
     def _add_parts(self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool) -> list[Outcome]:
         takers = {OutcomeStatus.ADDED, OutcomeStatus.EXISTING} if merge else {OutcomeStatus.ADDED}
@@ -516,6 +549,18 @@ class MoleculeRepository(_MoleculeParts):
         if not rows:
             return set()
         return {row[0] for row in self._session.rows(statement, {"rows": orjson.dumps(rows).decode()})}
+
+
+class _UndoError(Exception):
+    """Ends a savepoint that was only an attempt."""
+
+
+def _refused(error: psycopg.Error) -> Outcome:
+    said = translate(error)
+    if said is None:
+        raise error
+    fault = said.faults[0] if said.faults else Fault("", said.detail)
+    return Outcome(OutcomeStatus.REFUSED, None, fault.detail, fault.pointer, said)
 
 
 def _refusal(outcome: Outcome) -> Exception:

@@ -72,12 +72,27 @@ CREATE INDEX molecules_acl_idx ON public.molecules USING gin (acl) WHERE NOT is_
 
 CREATE FUNCTION private.set_acl() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
-    NEW.acl := array_remove(ARRAY[NEW.created_by, NEW.project_id], NULL);
+    -- A project's row is its team's: whoever made it and then left the team sees it no longer.
+    NEW.acl := array_remove(ARRAY[coalesce(NEW.project_id, NEW.created_by)], NULL);
     RETURN NEW;
 END
 $$;
 CREATE TRIGGER molecules_acl BEFORE INSERT OR UPDATE ON public.molecules
 FOR EACH ROW EXECUTE FUNCTION private.set_acl();
+-- No policy sees the old row beside the new one. Taking a row out of a project is like deleting it there.
+CREATE FUNCTION private.guard_project() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
+BEGIN
+    IF OLD.project_id IS NOT NULL AND NEW.project_id IS DISTINCT FROM OLD.project_id
+        AND current_user = 'authenticated'
+        AND NOT OLD.project_id = ANY (private.my_project_ids('{owner}'))
+    THEN
+        RAISE insufficient_privilege USING MESSAGE = 'only an owner takes a row out of its project';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER molecules_project BEFORE UPDATE OF project_id ON public.molecules
+FOR EACH ROW EXECUTE FUNCTION private.guard_project();
 CREATE TRIGGER molecules_touch BEFORE UPDATE ON public.molecules
 FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
@@ -210,6 +225,7 @@ USING (EXISTS (
 DOWNGRADE_SQL: Final = """
 DROP TABLE public.molecule_identifiers, public.molecules;
 DROP FUNCTION private.molecule_ids_matching(text);
+DROP FUNCTION private.guard_project();
 DROP FUNCTION private.set_acl();
 """
 
