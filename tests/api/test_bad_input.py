@@ -173,12 +173,12 @@ def test_nothing_but_true_and_false_is_a_truth_value(operator: Api, value: str):
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
-@pytest.mark.parametrize("path", BODIES[:-1])
+@pytest.mark.parametrize("path", BODIES)
 def test_json_100000_deep_is_400(operator: Api, path: str, opening: str, closing: str):
     problem(send(operator, opening * 100_000 + "1" + closing * 100_000, path), 400, "malformed_json")
 
 
-@pytest.mark.parametrize("depth", [50, 200, 400, 600, 900, 990, 1_500])
+@pytest.mark.parametrize("depth", [50, 200, 600, 990, 1_500, 5_000, 20_000])
 @pytest.mark.parametrize("leaf", ["1", '"\\u0041"'])
 @pytest.mark.parametrize("path", ["/molecules", "/imports/records?source=pubchem", "/imports/records?source=chembl"])
 def test_json_of_any_depth_is_refused_and_never_breaks_us(service: Api, path: str, depth: int, leaf: str):

@@ -14,7 +14,7 @@ import numpy as np
 import psycopg
 import pytest
 from flask import Flask
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.common.json import JsonProvider, dumps, escape_pointer, iso8601, loads, unstorable
@@ -113,6 +113,7 @@ def test_what_has_no_json_form_is_refused_and_not_guessed_at(value: object):
         dumps(value)
 
 
+@settings(deadline=None)
 @given(st.datetimes(timezones=st.timezones()))
 def test_a_time_means_the_same_moment_after_it_was_written(value: dt.datetime):
     try:
@@ -125,6 +126,7 @@ def test_a_time_means_the_same_moment_after_it_was_written(value: dt.datetime):
     assert dt.datetime.fromisoformat(text).timestamp() == value.timestamp()
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), st.lists))
 def test_what_is_written_is_read_as_the_same(value: object):
     try:
@@ -279,6 +281,7 @@ def test_a_key_that_stands_twice_is_malformed_and_named(text: str):
     assert caught.value.code == "duplicate_key"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_read_or_refused_and_nothing_else(data: bytes):
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.units import convert, convert_difference
@@ -143,6 +143,7 @@ def test_a_unit_is_symbols_with_small_powers_and_never_an_expression(unit: str):
         convert(1.0, unit, "K")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_converts_or_is_refused_and_nothing_else(unit: str):
     try:
@@ -152,6 +153,7 @@ def test_any_text_converts_or_is_refused_and_nothing_else(unit: str):
     assert isinstance(result, float)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["K", "m", "9", "1", "**", "^", "/", "*", "(", ")", " ", "-", "⁹", ".", "kg"]), max_size=12
@@ -164,6 +166,7 @@ def test_any_expression_made_of_a_units_own_parts_ends_at_once(parts: list[str])
         return
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=-1e6, max_value=1e6))
 def test_a_conversion_and_back_gives_the_value_again(value: float):
     there = convert(value, "degF", "K")
