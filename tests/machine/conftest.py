@@ -122,7 +122,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     for serving in started:
         serving.stop(signal.SIGTERM)
         for process in serving.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -59,7 +60,9 @@ def server_processes(folder: Path) -> list[psutil.Process]:
 def kill_server(folder: Path) -> None:
     processes = server_processes(folder)
     for process in processes:
-        process.kill()
+        # Some end by themselves as soon as another is gone.
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(processes, timeout=10)
 
 
@@ -159,6 +162,21 @@ def test_a_start_after_only_the_first_process_was_killed_ends_what_is_left_of_it
             assert ask(url, "SELECT 1") == 1
 
     assert busy.returncode != 0
+
+
+def test_a_server_that_hangs_in_its_stop_is_stopped_harder(made_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("database.embedded.STOP_TIMEOUT_S", 2.0)
+    server = EmbeddedServer(made_folder)
+    server.start()
+    first_process = psutil.Process(int((made_folder / "postgres" / "postmaster.pid").read_text().split()[0]))
+    # Stopped by a signal that it cannot catch, it does not hear the request to end either.
+    first_process.suspend()
+
+    server.stop()
+
+    assert server_processes(made_folder) == []
+    with EmbeddedServer(made_folder) as url:
+        assert ask(url, "SELECT 1") == 1
 
 
 def test_a_process_id_that_another_program_was_given_does_not_keep_the_server_from_starting(made_folder: Path):
