@@ -186,7 +186,12 @@ def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     text = env.get(name)
     if not text:
         return None
-    if urlsplit(text).scheme not in schemes:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in schemes and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
         msg = f"{name} must start with {' or '.join(f'{scheme}://' for scheme in schemes)}"
         raise SettingsError(msg)
     return text

@@ -9,7 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import registry
-from api.common import context, effects, errors, headers, limits
+from api.common import access, context, effects, errors, headers, limits
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
 from app.logging import configure_logging
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> Flask:
     effects.register(app)
     if settings.rate_limits:
         limits.register(app, _allowance(settings))
+    access.register(app)
     headers.register(app, settings.cors_origins)
     registry.register(app)
     return app

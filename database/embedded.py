@@ -216,7 +216,8 @@ class EmbeddedServer:
         """Kill what runs on after the server's first process is gone: it would keep a new server out."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.cwd() == str(self._cluster.folder):
+                # An administrator's shell may stand in the folder, too.
+                if process.name() == "postgres" and process.cwd() == str(self._cluster.folder):
                     process.kill()
         if not self._ended(LEFTOVER_TIMEOUT_S):
             msg = f"the PostgreSQL in {self._data_dir} does not stop; its log is {self._data_dir}/postgres.log"

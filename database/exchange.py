@@ -198,24 +198,27 @@ def _wait_by_poll(descriptor: int, *, writing: bool) -> bool:
     return bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
 
 
-def _wait_by_gevent(descriptor: int, *, writing: bool) -> bool:
+def _gevents_wait() -> Callable[..., bool]:
     from gevent import select as gevent_select  # noqa: PLC0415 - only where gevent is at work
     from gevent.socket import wait_read  # noqa: PLC0415
 
-    if writing:
-        return any(gevent_select.select([descriptor], [descriptor], [], ANSWER_TIMEOUT_S))
-    try:
-        wait_read(descriptor, timeout=ANSWER_TIMEOUT_S)
-    except TimeoutError:
-        return False
-    return True
+    def wait(descriptor: int, *, writing: bool) -> bool:
+        if writing:
+            return any(gevent_select.select([descriptor], [descriptor], [], ANSWER_TIMEOUT_S))
+        try:
+            wait_read(descriptor, timeout=ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            return False
+        return True
+
+    return wait
 
 
 @lru_cache(maxsize=1)
 def _waiting() -> Callable[..., bool]:
     """Return how this process waits: under gevent other requests run meanwhile."""
     patched = getattr(select.poll, "__module__", "").startswith("gevent")
-    return _wait_by_gevent if patched else _wait_by_poll
+    return _gevents_wait() if patched else _wait_by_poll
 
 
 def _wait(descriptor: int, *, writing: bool) -> None:

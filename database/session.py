@@ -61,7 +61,10 @@ class ReadSession:
         try:
             return self._pool.run(lambda connection: self._send(connection, statements), self._timing)
         except Exception as error:
-            raise translate(error) or error from error
+            known = translate(error)
+            if known is None:
+                raise
+            raise known from error
 
     def _send(self, connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         preamble = (READ_PREAMBLE_SQL, _identity(self._caller))
@@ -140,7 +143,10 @@ class Database:
                 else:
                     _commit(connection)
         except psycopg.Error as error:
-            raise translate(error) or error from error
+            known = translate(error)
+            if known is None:
+                raise
+            raise known from error
 
     def _pool(self, caller: Caller) -> Pool:
         return self._service if caller.role == "service_role" else self._request

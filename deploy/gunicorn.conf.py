@@ -20,11 +20,22 @@ from uuid import uuid4
 
 import gunicorn.util
 import structlog
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from config import Settings
 
 settings = Settings.from_environment()
+
+
+class QuietLogger(Logger):  # type: ignore[misc] # the library has no types
+    """Writes no access log: with a `logconfig_dict`, gunicorn makes each line's parts and throws them away."""
+
+    def _compute_access_log_enabled(self) -> bool:
+        return False
+
+
+logger_class = QuietLogger
 
 PR_SET_PDEATHSIG: Final = 1
 _HOST: Final = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from flask import Flask
+from flask import Flask, current_app, request
 
+from api.common.context import caller
 from api.common.errors import HttpError
 from app.domain.callers import Caller
 from app.errors import ForbiddenError
@@ -27,21 +28,21 @@ class Mark:
     roles: frozenset[str]
     scope: str | None = None
 
-    def admit(self, caller: Caller) -> None:
+    def admit(self, who: Caller) -> None:
         """Let the caller pass.
 
         Raises:
             HttpError: 401 where a token is needed and there is none.
             ForbiddenError: The caller's role or scopes do not reach.
         """
-        if caller.role not in self.roles:
-            if caller.role == "anon":
+        if who.role not in self.roles:
+            if who.role == "anon":
                 raise HttpError(
                     401, "this needs a token", code="token_required", WWW_Authenticate='Bearer realm="cryoprotect"'
                 )
-            msg = f"this is not for the role {caller.role}"
+            msg = f"this is not for the role {who.role}"
             raise ForbiddenError(msg, code="role_not_permitted")
-        if self.scope and caller.scopes is not None and self.scope not in caller.scopes:
+        if self.scope and who.scopes is not None and self.scope not in who.scopes:
             msg = f"the token lacks the scope {self.scope}"
             raise ForbiddenError(msg, code="scope_missing")
 
@@ -69,6 +70,21 @@ def _mark(view: _V, mark: Mark) -> _V:
 def mark_of(view: Callable[..., Any]) -> Mark | None:
     """Return a view's mark."""
     return getattr(view, "access_mark", None)
+
+
+def register(app: Flask) -> None:
+    """Enforce the marks of views that are plain functions; resources enforce their own."""
+    app.before_request(_admit_to_function)
+
+
+def _admit_to_function() -> None:
+    view = current_app.view_functions.get(request.endpoint or "")
+    # Probes send no token, and whether the keys for tokens can be had is not what they ask.
+    if view is None or hasattr(view, "view_class") or request.path.startswith("/health"):
+        return
+    mark = mark_of(view)
+    if mark is not None:
+        mark.admit(caller())
 
 
 def check(app: Flask) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from flask import Flask, current_app, g, request
 
+from api.common.auth import read_caller
 from api.common.whole_request import WholeRequest
 from app.domain.callers import Caller
 from database.pool import Timing
@@ -65,8 +66,6 @@ def caller() -> Caller:
     """Return who is asking; the token is read once per request."""
     known = g.get("caller")
     if known is None:
-        from api.common.auth import read_caller  # noqa: PLC0415 - auth needs this module
-
         known = g.caller = read_caller(services().verifier)
     return cast("Caller", known)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 from typing import Final
@@ -50,4 +49,4 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
 def _mac(key: bytes, listing: Listing, request: ListRequest, payload: bytes) -> bytes:
     order = ",".join(str(sort) for sort in listing.complete_order(request.order))
     query = repr((listing.name, order, request.filters, request.query)).encode()
-    return hmac.new(key, query + b"\x00" + payload, hashlib.sha256).digest()[:_SEAL_BYTES]
+    return hmac.digest(key, query + b"\x00" + payload, "sha256")[:_SEAL_BYTES]

@@ -28,6 +28,7 @@ from database.repositories.base import Page, ReadRepository
 
 CSV_TYPE: Final = "text/csv"
 BASIC_FORMATS: Final = {"json": JSON_TYPE, "ndjson": NDJSON_TYPE, "csv": CSV_TYPE}
+_ANYTHING: Final = frozenset({None, "*/*", JSON_TYPE})
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 Chunks = Iterator[list[bytes]]
@@ -96,6 +97,8 @@ def chosen(formats: Mapping[str, Format]) -> Format | None:
         if named != "json" and named not in formats:
             raise InvalidError.at("format", f"must be one of {', '.join(['json', *formats])}")
         return formats.get(named)
+    if request.headers.get("Accept") in _ANYTHING:
+        return None
     accept = request.accept_mimetypes
     if not accept:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 from uuid import UUID
 
@@ -49,6 +50,7 @@ from database.repositories.molecules import (
 blueprint: Final = Blueprint("molecules", __name__)
 api: Final = Api(blueprint)
 _NEW_MOLECULE: Final = NewMoleculeSchema()
+_RECORDS_PER_TURN: Final = 50
 _SVG_SHAPE: Final = Shape(only=("canonical_smiles",))
 
 
@@ -193,8 +195,7 @@ class MoleculePropertyResource(Resource):
         reader = MoleculeReader(reading())
         found = reader.properties(molecule_id, property_type)
         if found[1] == b"[]" and property_type not in reader.property_types():
-            msg = f"there is no property type {property_type[:80]!r}"
-            raise NotFoundError(msg)
+            raise _no_such_type(property_type)
         return _properties_answer(found)
 
     @access.user("molecules:write")
@@ -302,6 +303,9 @@ def _ndjson(data: bytes) -> list[Any]:
 def _loaded(records: list[Any], faults: dict[int, list[Fault]]) -> list[tuple[int, dict[str, Any]]]:
     loaded = []
     for index, record in enumerate(records):
+        if index % _RECORDS_PER_TURN == 0:
+            # Checking ten thousand records takes seconds: other requests of this worker go in between.
+            time.sleep(0)
         try:
             loaded.append((index, load(_NEW_MOLECULE, record)))
         except InvalidError as error:
@@ -372,13 +376,20 @@ def _properties_answer(found: tuple[int, bytes]) -> Response:
     return answer(Document(b'{"data":' + values + b"}", version))
 
 
+def _no_such_type(name: str) -> NotFoundError:
+    return NotFoundError(f"there is no property type {name[:80]!r}")
+
+
 def _put_properties(
     molecule_id: UUID, values: list[dict[str, Any]], pointer: str, property_type: str | None = None
 ) -> Response:
     version = expected_version()
     with writing() as effect:
         repository = MoleculeRepository(effect.session)
-        typed = typed_values(values, repository.property_types(), pointer)
+        types = repository.property_types()
+        if property_type is not None and property_type not in types:
+            raise _no_such_type(property_type)
+        typed = typed_values(values, types, pointer)
         repository.put_properties(molecule_id, typed, version, property_type)
         effect.answer = _properties_answer(repository.properties(molecule_id, property_type))
     return done(effect)

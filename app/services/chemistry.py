@@ -3,7 +3,7 @@
 A worker that ran RDKit itself would stall all its other requests, and one bad structure could take it down. This
 module does not import RDKit, so that workers start fast and stay small.
 
-A batch is cut into turns of a few dozen structures. Between turns its child goes to whoever waits longest, so a
+A batch is cut into turns of a few structures. Between turns its child goes to whoever waits longest, so a
 single request waits for one turn and never for a batch; a batch whose structure costs a child loses its turn, too.
 """
 
@@ -27,7 +27,7 @@ from app.services.turns import Turns
 
 MIN_SIDE_PX: Final = 20
 MAX_SIDE_PX: Final = 4000
-_ITEMS_PER_TURN: Final = 32
+_ITEMS_PER_TURN: Final = 8
 _LONGEST_WAIT_S: Final = 30.0
 # A batch of nothing but structures that cost a child each would keep the pool restarting for a day.
 _LOSSES_PER_BATCH: Final = 20

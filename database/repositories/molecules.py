@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -19,6 +19,9 @@ from database.exchange import Row
 from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, Repository
 from database.session import WriteSession
+
+_T = TypeVar("_T")
+ROWS_PER_STATEMENT: Final = 5000
 
 MOLECULES: Final = Listing(
     name="molecules",
@@ -495,20 +498,27 @@ class MoleculeRepository(_MoleculeParts):
         }
 
     def _existing(self, rows: list[dict[str, Any]]) -> dict[int, UUID]:
-        if not rows:
-            return {}
         names = ("index", "inchikey", "name", "kind", "is_public", "project_id", "created_by")
-        slim = orjson.dumps([{name: row.get(name) for name in names} for row in rows]).decode()
-        found: dict[int, UUID] = dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
-        return found | dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
+        found: dict[int, UUID] = {}
+        for part in _slices(rows):
+            slim = orjson.dumps([{name: row.get(name) for name in names} for row in part]).decode()
+            found |= dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
+            found |= dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
+        return found
 
     def _insert(self, rows: list[dict[str, Any]]) -> tuple[set[str], dict[int, Outcome]]:
-        """Return the ids that were stored, and what became of rows that break a constraint.
+        """Return the ids that were stored, and what became of rows that break a constraint."""
+        stored: set[str] = set()
+        refused: dict[int, Outcome] = {}
+        for part in _slices(rows):
+            ids, outcomes = self._insert_part(part)
+            stored |= ids
+            refused |= outcomes
+        return stored, refused
 
-        One such row would take the whole statement with it, so the rows are halved until it stands alone.
-        """
-        if not rows:
-            return set(), {}
+    def _insert_part(self, rows: list[dict[str, Any]]) -> tuple[set[str], dict[int, Outcome]]:
+        # One row that breaks a constraint takes its whole statement with it, so the rows are halved until
+        # it stands alone.
         try:
             with self._writing.savepoint():
                 inserted = self._session.rows(ADD_MOLECULES_SQL, {"rows": orjson.dumps(rows).decode()})
@@ -517,8 +527,8 @@ class MoleculeRepository(_MoleculeParts):
             if len(rows) == 1:
                 return set(), {rows[0]["index"]: _refused(error)}
         middle = len(rows) // 2
-        first, refused_first = self._insert(rows[:middle])
-        second, refused_second = self._insert(rows[middle:])
+        first, refused_first = self._insert_part(rows[:middle])
+        second, refused_second = self._insert_part(rows[middle:])
         return first | second, refused_first | refused_second
 
     def _add_parts(self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool) -> list[Outcome]:
@@ -545,10 +555,18 @@ class MoleculeRepository(_MoleculeParts):
         rows = [{"molecule_id": owner, "import_run_id": run, **asdict(part)} for owner, part, run in parts]
         return self._add_rows(ADD_PROPERTIES_SQL, rows)
 
-    def _add_rows(self, statement: str, rows: list[dict[str, Any]]) -> set[UUID]:
-        if not rows:
-            return set()
-        return {row[0] for row in self._session.rows(statement, {"rows": orjson.dumps(rows).decode()})}
+    def _add_rows(self, statement: str, rows: list[dict[str, object]]) -> set[UUID]:
+        return {
+            row[0]
+            for part in _slices(rows)
+            for row in self._session.rows(statement, {"rows": orjson.dumps(part).decode()})
+        }
+
+
+def _slices(rows: list[_T]) -> Iterator[list[_T]]:
+    """Give the rows in parts that Postgres takes as one value: a jsonb ends at 256 MB."""
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        yield rows[start : start + ROWS_PER_STATEMENT]
 
 
 class _UndoError(Exception):

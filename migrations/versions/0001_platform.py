@@ -44,6 +44,7 @@ GRANT anon, authenticated TO cryoprotect_request;
 GRANT service_role TO cryoprotect_service;
 ALTER ROLE cryoprotect_request SET statement_timeout = '30s';
 ALTER ROLE cryoprotect_request SET idle_in_transaction_session_timeout = '30s';
+ALTER ROLE cryoprotect_service SET statement_timeout = '30s';
 ALTER ROLE cryoprotect_service SET idle_in_transaction_session_timeout = '5min';
 ALTER ROLE cryoprotect_request SET timezone = 'UTC';
 ALTER ROLE cryoprotect_service SET timezone = 'UTC';
@@ -82,7 +83,6 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA public, private TO anon, authenticated, service_role;
-ALTER DEFAULT PRIVILEGES IN SCHEMA private REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 
 -- Alembic's own table; readiness asks it whether the code and the schema belong together.
 ALTER TABLE private.alembic_version ENABLE ROW LEVEL SECURITY;

@@ -109,7 +109,8 @@ def test_adding_molecules_takes_the_same_few_round_trips_whatever_their_number(
         MoleculeRepository(session).add_many(molecules)
 
     # Begin, projects, keys, existing molecules, existing polymers, insert, commit.
-    assert traffic.exchanges <= 7
+    # Two more than the statements: a savepoint lets one bad record fail alone.
+    assert traffic.exchanges <= 9
 
 
 def test_a_transaction_begins_with_role_and_claims_in_one_round_trip(
