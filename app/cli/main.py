@@ -7,6 +7,7 @@ found, 2 wrong use.
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from typing import Final
@@ -63,9 +64,15 @@ def _run() -> int:
     except CryoProtectError as error:
         return _say(error.detail, PROBLEM_FOUND)
     except OSError as error:
-        return _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", PROBLEM_FOUND)
+        return _say(_sentence(error), PROBLEM_FOUND)
     except (click.Abort, KeyboardInterrupt):
         return _say("interrupted", PROBLEM_FOUND)
+
+
+def _sentence(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "the disk is full: make room there, or set CRYOPROTECT_DATA_DIR to a folder on another disk"
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
 def _say(sentence: str, status: int) -> int:
