@@ -74,6 +74,15 @@ def test_an_sd_file_record_can_neither_be_ended_nor_given_fields_by_a_name(servi
     assert first.GetProp("formula") == "C2H6O"
     assert first.GetProp("name").split() == name.split()
     assert (second.GetProp("name"), second.GetProp("formula")) == ("after", "CH4")
+    # RDKit forgives what other readers do not.
+    lines = data.decode().split("\n")
+    assert [line for line in lines if line.startswith("$$$$")] == ["$$$$", "$$$$"]
+    assert [line for line in lines if line.startswith(">")] == [
+        ">  <name>",
+        ">  <formula>",
+        ">  <identifiers>",
+    ] * 2
+    assert lines.count("M  END") == 2
 
 
 @pytest.mark.parametrize("name", ["a\nCCCC evil", "a\r\nCCCC evil", "a\tb", "a\u2028CCCC evil", "a\x85CCCC evil"])

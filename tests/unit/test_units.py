@@ -115,6 +115,7 @@ def test_a_logarithmic_scale_is_refused_for_it_has_no_factor(unit: str):
         "1.5 K",
         "100 K",
         "2 K",
+        "11 K",
         "K10",
         "K^",
         "K)",
