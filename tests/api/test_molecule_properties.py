@@ -231,10 +231,10 @@ def test_values_of_one_property_are_checked_field_by_field(
     assert pointer in pointers(response)
 
 
-def test_values_of_a_property_that_does_not_exist_are_refused(alice: Api, molecule: str):
+def test_a_property_that_does_not_exist_has_no_address(alice: Api, molecule: str):
     body = {"values": [{"value": 1, "unit": "K"}]}
 
-    problem(alice.put(f"{molecule}/properties/boiling_point", body, headers=IF_ANY), 422)
+    problem(alice.put(f"{molecule}/properties/boiling_point", body, headers=IF_ANY), 404)
     problem(alice.get(f"{molecule}/properties/boiling_point"), 404)
 
 
