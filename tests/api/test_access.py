@@ -77,6 +77,26 @@ def test_a_header_that_is_present_but_invalid_is_401_on_every_route(visitor: Api
     assert MARKER not in str(response.headers)
 
 
+@pytest.mark.parametrize("path", ["//openapi.json", "//docs"])
+def test_a_bad_token_is_401_on_pages_beside_the_api_too(visitor: Api, path: str):
+    problem(visitor.get(path, headers={"Authorization": "Bearer bad"}), 401)
+
+
+@pytest.mark.parametrize("path", ["//health/live", "//health/ready"])
+def test_a_probe_is_answered_whatever_token_it_sends(visitor: Api, path: str):
+    assert visitor.get(path, headers={"Authorization": "Bearer bad"}).status_code == 200
+
+
+def test_the_mark_of_a_view_that_is_a_plain_function_is_enforced(make_app: Callable[..., Flask], member: Api):
+    app = make_app()
+    app.add_url_rule("/inner", "inner", access.service("imports:write")(lambda: "inner"))
+    caller = Api(app.test_client())
+
+    problem(caller.get("//inner"), 401, "token_required")
+    problem(Api(caller.client, member.token).get("//inner"), 403, "role_not_permitted")
+    assert Api(caller.client, issue_token(SECRET, role="service_role", ttl_s=60)).get("//inner").text == "inner"
+
+
 def test_two_authorization_headers_are_401_even_if_each_would_do(visitor: Api):
     token = issue_token(SECRET, role="authenticated", ttl_s=60, sub=uuid4())
     headers = Headers([("Authorization", f"Bearer {token}"), ("Authorization", f"Bearer {token}")])
