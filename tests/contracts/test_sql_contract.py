@@ -252,7 +252,7 @@ class TestListings:
         for field in listing.fields:
             for operator in field.operators:
                 request = ListRequest(filters=(Filter(field.name, operator, _operand(field, operator)),))
-                for compose in (compose_page, compose_count):
+                for compose in (compose_page, compose_count, compose_estimate):
                     plan = compose(listing, request)
 
                     planner.plan(plan.statement, plan.parameters, caller)

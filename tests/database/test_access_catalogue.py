@@ -100,6 +100,22 @@ WHERE c.connamespace IN ('public'::regnamespace, 'private'::regnamespace) AND t.
     AND c.contype IN ('p', 'u', 'f', 'c')
     AND c.conname !~ ('^' || t.relname || '_.*(pkey|key|fkey|check)$')
 """
+# A privilege that no policy answers to opens nothing today, and everything on the day that someone adds one.
+PRIVILEGES_WITHOUT_POLICY_SQL = """
+SELECT t.schemaname || '.' || t.tablename, client.name, command.name
+FROM pg_tables AS t
+CROSS JOIN unnest(ARRAY['anon', 'authenticated', 'service_role']) AS client (name)
+CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS command (name)
+CROSS JOIN LATERAL (SELECT format('%%I.%%I', t.schemaname, t.tablename)::regclass AS oid) AS c
+WHERE t.schemaname IN ('public', 'private')
+    AND (has_table_privilege(client.name, c.oid, command.name)
+        OR command.name <> 'DELETE' AND has_any_column_privilege(client.name, c.oid, command.name))
+    AND NOT EXISTS (
+        SELECT FROM pg_policies AS p
+        WHERE p.schemaname = t.schemaname AND p.tablename = t.tablename AND p.roles = ARRAY[client.name::name]
+            AND p.cmd IN (command.name, 'ALL')
+    )
+"""
 OPEN_FLOATS_SQL = """
 SELECT a.attrelid::regclass::text, a.attname
 FROM pg_attribute AS a
@@ -203,6 +219,10 @@ def test_table_privileges_go_no_further_than(catalogue: psycopg.Connection, gran
 
     assert [row for row in granted if row[1] not in allowed] == []
     assert {privilege for _, privilege in granted} == allowed
+
+
+def test_no_role_has_a_privilege_without_a_policy_for_it(catalogue: psycopg.Connection) -> None:
+    assert catalogue.execute(PRIVILEGES_WITHOUT_POLICY_SQL.encode(), {}).fetchall() == []
 
 
 @pytest.mark.parametrize("login", [REQUEST_LOGIN, SERVICE_LOGIN, "authenticator"])

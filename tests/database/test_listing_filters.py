@@ -17,6 +17,7 @@ from psycopg import sql
 
 from app.domain.callers import ANON, SERVICE, Caller
 from database.listing import OPERATORS, Detail, Field, Filter, Kind, ListRequest, Related, Shape, Sort
+from database.repositories.base import Counting
 from database.repositories.molecules import MOLECULES, MoleculeReader
 from database.session import Database
 from database.urls import DatabaseUrls
@@ -27,6 +28,7 @@ from tests.plugins.database import open_database
 
 USER = factories.user()
 PROJECTS = (uuid4(), uuid4())
+COUNTINGS: Final[tuple[Counting, ...]] = ("estimated", "exact")
 START: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 # Texts in which LIKE, its escapes, letter case and other alphabets could go wrong.
 NAMES = (
@@ -247,19 +249,28 @@ def test_an_exact_count_is_of_what_the_caller_sees(filtered: DatabaseUrls, calle
     database.close()
 
 
-def test_an_estimated_count_comes_from_the_planner_and_runs_nothing(filtered: DatabaseUrls) -> None:
-    with psycopg.connect(filtered.admin, autocommit=True) as admin:
-        admin.execute("ANALYZE molecules")
+@pytest.mark.parametrize("caller", [ANON, USER, SERVICE], ids=["anon", "user", "service"])
+def test_an_estimated_count_speaks_only_of_what_the_caller_sees(filtered: DatabaseUrls, caller: Caller) -> None:
     database = open_database(filtered)
-    reader = MoleculeReader(database.reading(SERVICE))
+    reader = MoleculeReader(database.reading(caller))
 
-    all_rows = reader.page(ListRequest(limit=1), "estimated").count
-    polymers = reader.page(ListRequest(limit=1, filters=(Filter("kind", "exact", "polymer"),)), "estimated").count
+    every = reader.page(ListRequest(limit=1), "estimated").count
+    hidden = reader.page(ListRequest(filters=(Filter("is_public", "exact", value=False),)), "estimated").count
 
-    assert all_rows == 40
-    assert polymers == 6
+    visible = {"anon": (20, 0), "authenticated": (20, 0), "service_role": (40, 20)}
+    assert (every, hidden) == visible[caller.role]
     assert reader.page(ListRequest(limit=1)).count is None
     database.close()
+
+
+def test_an_estimated_count_stops_at_its_cap_and_an_exact_one_does_not(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("database.listing.ESTIMATE_CAP", 10)
+
+    estimated, exact = (shelf.reader.page(ListRequest(limit=1), counting).count for counting in COUNTINGS)
+
+    assert (estimated, exact) == (10, 40)
 
 
 class TestShapes:

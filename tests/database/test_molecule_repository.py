@@ -201,6 +201,48 @@ class TestAdding:
         assert [item["external_id"] for item in shown["identifiers"]] == ["1", "2"]
         assert shown["version"] == 2
 
+    def test_a_molecule_that_breaks_a_rule_is_refused_alone(
+        self, database: Database, admin: psycopg.Connection
+    ) -> None:
+        good = factories.numbered_molecules(20)
+        nameless = new_molecule("", structure=factories.known_structure("glycerol"))
+        endless = new_molecule("x" * 501, structure=factories.known_structure("methanol"))
+
+        outcomes = _add(database, factories.user(), *good[:7], nameless, *good[7:], endless)
+
+        refused = [index for index, outcome in enumerate(outcomes) if outcome.status is REFUSED]
+        assert refused == [7, 21]
+        assert [(outcomes[index].pointer, outcomes[index].reason) for index in refused] == [
+            ("/name", "a name has 1 to 500 characters")
+        ] * 2
+        assert admin.execute("SELECT count(*) FROM molecules").fetchone() == (20,)
+
+    def test_a_batch_larger_than_one_statement_is_stored_whole(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("database.repositories.molecules.ROWS_PER_STATEMENT", 3)
+        molecules = factories.numbered_molecules(10, identifiers=(identifier("1"), identifier("2")))
+
+        added = _add(database, SERVICE, *molecules, molecules[0])
+        again = _add(database, SERVICE, *molecules)
+
+        assert _statuses(added) == [ADDED] * 10 + [EXISTING]
+        assert again == [Outcome(EXISTING, outcome.id) for outcome in added[:10]]
+        for outcome in added:
+            assert outcome.id is not None
+            assert len(_get(database, ANON, outcome.id)["identifiers"]) == 2
+
+    def test_two_batches_in_opposite_order_do_not_deadlock(self, database: Database) -> None:
+        molecules = factories.numbered_molecules(300)
+
+        with ThreadPoolExecutor(4) as threads:
+            batches = [molecules, molecules[::-1], molecules, molecules[::-1]]
+            answers = list(threads.map(lambda batch: _add(database, SERVICE, *batch), batches))
+
+        added = [outcome for answer in answers for outcome in answer if outcome.status is ADDED]
+        assert len(added) == 300
+        assert {outcome.status for answer in answers for outcome in answer} == {ADDED, EXISTING}
+
     @pytest.mark.parametrize(
         ("changes", "pointer"), [({"project_id": uuid4()}, "/project_id"), ({"is_public": True}, "/is_public")]
     )
@@ -580,6 +622,15 @@ class TestChanging:
             assert admin.execute(statement.encode(), (world.own,)).fetchall() == []
         with pytest.raises(NotFoundError):
             _do(database, world.caller, lambda molecules: molecules.remove(world.own, 1))
+
+    def test_an_editor_removes_nothing_whatever_version_is_asked_for(
+        self, database: Database, world: World, editor: Caller
+    ) -> None:
+        for version in (None, 1, 99):
+            with pytest.raises(ForbiddenError):
+                _do(database, editor, lambda molecules, version=version: molecules.remove(world.shared, version))  # type: ignore[misc]
+
+        assert _get(database, editor, world.shared)["version"] == 1
 
     def test_the_service_role_changes_anybodys(self, database: Database, world: World) -> None:
         _do(database, SERVICE, lambda molecules: molecules.change(world.own, {"name": "renamed"}, 1))

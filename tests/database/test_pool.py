@@ -102,7 +102,7 @@ def test_when_all_backends_were_killed_the_next_call_succeeds(
 
     act(pooled)
 
-    assert killed == 8
+    assert killed >= 8
 
 
 @ACTS

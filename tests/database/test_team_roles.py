@@ -204,6 +204,40 @@ def test_an_editor_takes_no_molecule_of_a_colleague_out_of_the_project(urls: Dat
     assert outcome == REFUSED
 
 
+def test_only_an_owner_takes_a_molecule_out_of_the_project_whoever_made_it(urls: DatabaseUrls, team: Team) -> None:
+    outcomes = {}
+    for role in ("owner", "editor"):
+        caller = team.members[role]
+        with acting(urls, caller) as member:
+            member.attempt(ADD_SQL, {"public": "false", "project": team.world.project, "creator": caller.user_id})
+            outcomes[role] = member.attempt("UPDATE public.molecules SET project_id = NULL WHERE name = 'added'")
+
+    assert outcomes == {"owner": 1, "editor": REFUSED}
+
+
+def test_an_editor_moves_no_molecule_between_two_projects_and_their_owner_does(urls: DatabaseUrls, team: Team) -> None:
+    outcomes = {}
+    for role in ("owner", "editor"):
+        with acting(urls, team.members[role]) as member:
+            outcomes[role] = member.attempt(MOVE_SQL, {"id": team.private, "project": team.empty})
+
+    assert outcomes == {"owner": 1, "editor": REFUSED}
+
+
+def test_whoever_made_a_molecule_and_left_the_team_sees_it_no_longer(urls: DatabaseUrls, team: Team) -> None:
+    editor = team.members["editor"]
+    leave = "DELETE FROM public.team_members WHERE user_id = %(id)s"
+
+    with acting(urls, editor) as member:
+        member.attempt(ADD_SQL, {"public": "false", "project": team.world.project, "creator": editor.user_id})
+        before = member.attempt("SELECT FROM public.molecules WHERE name = 'added'")
+        left = member.attempt(leave, {"id": editor.user_id})
+        after = member.attempt("SELECT FROM public.molecules WHERE name = 'added'")
+        renamed = member.attempt("UPDATE public.molecules SET name = 'mine' WHERE name = 'added'")
+
+    assert (before, left, after, renamed) == (1, 1, UNMET, UNMET)
+
+
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("statement", [ADD_IDENTIFIER_SQL, ADD_PROPERTY_SQL])
 @pytest.mark.parametrize(("molecule", "allowed"), [("private", "owner editor"), ("public", "owner")])
