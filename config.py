@@ -37,9 +37,9 @@ class Settings:
     workers: int = 2
     log_level: str = "INFO"
 
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
     """None means the embedded Postgres in `data_dir`."""
-    database_direct_url: str | None = None
+    database_direct_url: str | None = field(default=None, repr=False)
     """Past the pooler, for migrations; the same as `database_url` where it is not set."""
     pool_min: int = 2
     pool_max: int = 10
@@ -64,6 +64,16 @@ class Settings:
     chemistry_processes: int = 1
     chemistry_time_limit_s: float = 10.0
     chemistry_memory_limit_mib: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse values that contradict each other.
+
+        Raises:
+            SettingsError: It names the variables.
+        """
+        if self.pool_min > self.pool_max:
+            msg = f"POOL_MIN ({self.pool_min}) must not be more than POOL_MAX ({self.pool_max})"
+            raise SettingsError(msg)
 
     @property
     def embedded(self) -> bool:

@@ -44,7 +44,7 @@ def public_url(url: str) -> str:
     """Return the URL without its password, in the form that psql, psycopg and Supabase's command read."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2] or "localhost"
-    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != "password"], safe="/")
+    query = urlencode([pair for pair in parse_qsl(parts.query) if pair[0] != "password"], safe="/", quote_via=quote)
     return urlunsplit((parts.scheme, f"{parts.username or ''}@{host}", parts.path, query, ""))
 
 

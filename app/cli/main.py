@@ -22,6 +22,7 @@ WRONG_USE: Final = 2
 PARTS: Final = {
     "bench": "app.cli.bench",
     "db": "app.cli.db",
+    "seed": "app.cli.seed",
     "serve": "app.cli.serve",
     "token": "app.cli.token",
 }

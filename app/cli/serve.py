@@ -26,7 +26,6 @@ from app.errors import UnavailableError
 from config import Settings
 from database import migrate
 from database.embedded import EmbeddedServer
-from database.session import Database
 from database.urls import public_url
 
 NEWEST_TESTED_SERVER: Final = 18
@@ -107,9 +106,8 @@ def prepare(settings: Settings) -> None:
     Raises:
         DatabaseRefusal: The database cannot be reached, is too old, or may not be changed.
     """
-    # RDKit takes a second to load, and a taken port or a broken setting should be told before that.
-    from app.services.chemistry import ChemistryPool  # noqa: PLC0415
-    from app.services.seed_molecules import seed  # noqa: PLC0415
+    # Chemistry takes a while to load, and a taken port or a broken setting should be told before that.
+    from app.cli.seed import put_in  # noqa: PLC0415
 
     urls = urls_of(settings)
     version = migrate.check_server(urls.admin)
@@ -117,18 +115,7 @@ def prepare(settings: Settings) -> None:
     if version > NEWEST_TESTED_SERVER:
         click.echo(f"PostgreSQL {version} is newer than {NEWEST_TESTED_SERVER}, the newest that was tested", err=True)
     migrate.upgrade(urls, secret=settings.shared_secret, log=click.echo)
-    database = Database(
-        urls, min_size=0, max_size=2, timeout_s=settings.pool_timeout_s, transaction_pooler=settings.transaction_pooler
-    )
-    chemistry = ChemistryPool(
-        settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
-    )
-    database.open()
-    try:
-        seed(database, chemistry, click.echo)
-    finally:
-        chemistry.close()
-        database.close()
+    put_in(settings)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
