@@ -122,16 +122,19 @@ CREATE INDEX molecule_identifiers_search_idx ON public.molecule_identifiers USIN
 -- guessed name would tell that somebody keeps such a molecule.
 CREATE FUNCTION private.molecule_ids_matching(query text) RETURNS uuid[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
-    SELECT coalesce(array_agg(m.id), '{}'::uuid[])
+    SELECT coalesce(array_agg(found.id), '{}'::uuid[])
     FROM (
-        SELECT n.id FROM public.molecules AS n
-        WHERE n.search @@ pg_catalog.websearch_to_tsquery('simple'::regconfig, query)
+        SELECT m.id FROM public.molecules AS m
+        WHERE m.search @@ pg_catalog.websearch_to_tsquery('simple'::regconfig, query)
+            AND (m.is_public OR m.acl && (SELECT private.my_keys())
+                OR (SELECT current_setting('role') = 'service_role'))
         UNION
-        SELECT i.molecule_id FROM public.molecule_identifiers AS i
+        SELECT m.id FROM public.molecule_identifiers AS i
+        JOIN public.molecules AS m ON m.id = i.molecule_id
         WHERE i.search @@ pg_catalog.websearch_to_tsquery('simple'::regconfig, query)
+            AND (m.is_public OR m.acl && (SELECT private.my_keys())
+                OR (SELECT current_setting('role') = 'service_role'))
     ) AS found
-    JOIN public.molecules AS m ON m.id = found.id
-    WHERE m.is_public OR m.acl && (SELECT private.my_keys()) OR current_setting('role') = 'service_role'
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA private FROM PUBLIC;
