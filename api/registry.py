@@ -25,3 +25,4 @@ def register(app: Flask) -> None:
         app.register_blueprint(blueprint, url_prefix=BASE_PATH)
     app.register_blueprint(system.root)
     access.check(app)
+    access.enforce(app)

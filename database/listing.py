@@ -128,7 +128,8 @@ class ListRequest:
     query: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Compared as what it is, one object a resource: its statements are cached, and its fields are many to hash.
+@dataclass(frozen=True, slots=True, eq=False)
 class Listing:
     """All that can be asked of one resource's records."""
 

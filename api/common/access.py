@@ -6,11 +6,12 @@ token restricted by scopes must have.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 
 from api.common.context import caller
 from api.common.errors import HttpError
@@ -72,19 +73,23 @@ def mark_of(view: Callable[..., Any]) -> Mark | None:
     return getattr(view, "access_mark", None)
 
 
-def register(app: Flask) -> None:
-    """Enforce the marks of views that are plain functions; resources enforce their own."""
-    app.before_request(_admit_to_function)
+def enforce(app: Flask) -> None:
+    """Make the app's plain functions keep their marks; resources keep their own."""
+    for endpoint, view in app.view_functions.items():
+        mark = mark_of(view)
+        if mark is not None and not hasattr(view, "view_class"):
+            app.view_functions[endpoint] = _guarded(view, mark)
 
 
-def _admit_to_function() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    # Probes send no token, and whether the keys for tokens can be had is not what they ask.
-    if view is None or hasattr(view, "view_class") or request.path.startswith("/health"):
-        return
-    mark = mark_of(view)
-    if mark is not None:
-        mark.admit(caller())
+def _guarded(view: _V, mark: Mark) -> _V:
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
+        # Probes send no token, and whether the keys for tokens can be had is not what they ask.
+        if not request.path.startswith("/health"):
+            mark.admit(caller())
+        return view(*args, **kwargs)
+
+    return cast("_V", wrapper)
 
 
 def check(app: Flask) -> None:

@@ -90,6 +90,7 @@ def test_a_probe_is_answered_whatever_token_it_sends(visitor: Api, path: str):
 def test_the_mark_of_a_view_that_is_a_plain_function_is_enforced(make_app: Callable[..., Flask], member: Api):
     app = make_app()
     app.add_url_rule("/inner", "inner", access.service("imports:write")(lambda: "inner"))
+    access.enforce(app)
     caller = Api(app.test_client())
 
     problem(caller.get("//inner"), 401, "token_required")
