@@ -9,8 +9,9 @@ import pytest
 from psycopg import sql
 
 from database import migrate
-from database.urls import DatabaseUrls, database_urls
-from tests.plugins.database import SECRET, named
+from database.urls import DatabaseUrls
+from tests.database.clones import own_database
+from tests.plugins.database import SECRET
 
 SCHEMA_SQL = """
 SELECT 'column', table_schema || '.' || table_name, column_name, data_type || coalesce(column_default, '')
@@ -35,11 +36,8 @@ ORDER BY 1, 2, 3, 4
 @pytest.fixture
 def empty(server_url: str) -> Iterator[DatabaseUrls]:
     """Give the URLs of an empty database."""
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute("DROP DATABASE IF EXISTS test_migrations WITH (FORCE)")
-        admin.execute("CREATE DATABASE test_migrations")
-        yield database_urls(named(server_url, "test_migrations"), None, SECRET)
-        admin.execute("DROP DATABASE IF EXISTS test_migrations WITH (FORCE)")
+    with own_database(server_url, "migrations") as bare:
+        yield bare
 
 
 def _schema(urls: DatabaseUrls) -> list[tuple[str, ...]]:
