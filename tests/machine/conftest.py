@@ -43,7 +43,8 @@ class Serving:
         }
         with output.open("wb") as file:
             self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "app.cli.main", "serve", *options],
+                # Under nohup the tests' own processes ignore SIGHUP, and hand that on.
+                [*before, "env", "--default-signal=HUP", sys.executable, "-m", "app.cli.main", "serve", *options],
                 cwd=ROOT,
                 env=environment,
                 stdout=file,
