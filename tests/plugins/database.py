@@ -7,6 +7,7 @@ each test that wrote to them.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,9 @@ def server_url() -> Iterator[str]:
         yield server.start()
     finally:
         server.stop()
+        # The last worker out has stopped it; what it held is of no use to anybody.
+        if not server.is_running:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
