@@ -177,6 +177,8 @@ class Plan:
 
     statement: str
     parameters: dict[str, object]
+    keys: tuple[str, ...] = ()
+    """Fields of the record that a cursor is made of; none where further columns hold its values."""
 
 
 @lru_cache(maxsize=512)
@@ -192,17 +194,26 @@ def compose_one(listing: Listing, shape: Shape) -> str:
 
 
 def compose_page(listing: Listing, request: ListRequest) -> Plan:
-    """Return the statement for one page: rows of (json, sort value, ...), one more than asked for."""
+    """Return the statement for one page, one record more than asked for.
+
+    Its rows are (json), where the record shows all that it is sorted by, else (json, sort value, ...).
+    """
     parameters = _parameters(request)
+    order = listing.complete_order(request.order)
     statement = _page_statement(
         listing,
         request.shape,
         _filter_keys(request),
-        listing.complete_order(request.order),
+        order,
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
     )
-    return Plan(statement, parameters | {"limit": request.limit + 1})
+    keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
+    return Plan(statement, parameters | {"limit": request.limit + 1}, keys)
+
+
+def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
+    return {sort.name for sort in order} <= {item.name for item in listing.parts(shape)}
 
 
 def compose_count(listing: Listing, request: ListRequest) -> Plan:
@@ -284,7 +295,8 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
 def _select(
     listing: Listing, shape: Shape, conditions: Sequence[sql.Composable], order: tuple[Sort, ...]
 ) -> sql.Composed:
-    keys = [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
+    shown = _shows_order(listing, shape, order)
+    keys = [] if shown else [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
     return sql.SQL("SELECT {columns} FROM {source}{where} ORDER BY {order} LIMIT %(limit)s").format(
         columns=sql.SQL(", ").join([_document(listing, shape), *keys]),
         source=sql.SQL(listing.source),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 from uuid import UUID
 
+import orjson
+
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
 from database.listing import (
@@ -94,7 +96,7 @@ class ReadRepository(Repository):
         shown = rows[: request.limit]
         return Page(
             documents=[row[0] for row in shown],
-            next_after=tuple(shown[-1][1:]) if len(rows) > request.limit else None,
+            next_after=_sort_values(shown[-1], plans[0].keys) if len(rows) > request.limit else None,
             count=int(counts[0][0][0]) if counts else None,
         )
 
@@ -110,6 +112,14 @@ class ReadRepository(Repository):
             if page.next_after is None:
                 return
             after = page.next_after
+
+
+def _sort_values(row: Row, keys: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Return what a cursor holds of a page's last row; JSON keeps every digit of each kind of sort value."""
+    if not keys:
+        return tuple(row[1:])
+    record = orjson.loads(row[0])
+    return tuple(None if record[key] is None else str(record[key]) for key in keys)
 
 
 def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> list[Plan]:

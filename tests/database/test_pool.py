@@ -88,6 +88,9 @@ def _wait_until(question: Callable[[], object]) -> None:
 @pytest.fixture
 def pooled(urls: DatabaseUrls, emptied: None) -> Iterator[Database]:
     """Give the database layer with four open connections for each login."""
+    # Other tests of this worker leave pools of their own behind; only what is opened here is counted.
+    with psycopg.connect(urls.admin, autocommit=True) as admin:
+        _kill(admin)
     database = open_database(urls)
     _fill(database)
     yield database
