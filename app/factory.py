@@ -14,6 +14,7 @@ from api import registry
 from api.common import context, effects, errors, headers, limits
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
+from api.molecules.schemas import MAX_BATCH
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
 from app.services.jwks import Jwks
@@ -102,6 +103,6 @@ def _published_limits(settings: Settings) -> dict[str, object]:
         "body_bytes": settings.max_body_bytes,
         "import_bytes": settings.max_import_bytes,
         "page": {"default": DEFAULT_LIMIT, "max": MAX_LIMIT},
-        "batch_records": 10_000,
+        "batch_records": MAX_BATCH,
         "structure_time_limit_s": settings.chemistry_time_limit_s,
     }

@@ -77,7 +77,7 @@ class Pool:
         Raises:
             psycopg.OperationalError: No connection could be had, or it was lost.
         """
-        connection = self._first(begin, timing)
+        connection = self._recovering(lambda: self._begun(begin, timing))
         started = time.perf_counter()
         try:
             yield connection
@@ -91,13 +91,17 @@ class Pool:
 
         `work` must be safe to repeat: a read.
         """
+        return self._recovering(lambda: self._attempt(work, timing))
+
+    def _recovering(self, attempt: Callable[[], _R]) -> _R:
+        """Return what the attempt gives; where its connection is dead, drain the pool and try once more."""
         try:
-            return self._attempt(work, timing)
+            return attempt()
         except psycopg.OperationalError as error:
             if not is_connection_loss(error):
                 raise
             self._pool.drain()
-            return self._attempt(work, timing)
+            return attempt()
 
     def _attempt(self, work: Callable[[psycopg.Connection], _R], timing: Timing) -> _R:
         connection = self._take(timing)
@@ -107,15 +111,6 @@ class Pool:
         finally:
             timing.database_s += time.perf_counter() - started
             self._give_back(connection)
-
-    def _first(self, begin: Callable[[psycopg.Connection], None], timing: Timing) -> psycopg.Connection:
-        try:
-            return self._begun(begin, timing)
-        except psycopg.OperationalError as error:
-            if not is_connection_loss(error):
-                raise
-            self._pool.drain()
-            return self._begun(begin, timing)
 
     def _begun(self, begin: Callable[[psycopg.Connection], None], timing: Timing) -> psycopg.Connection:
         connection = self._take(timing)

@@ -27,7 +27,6 @@ from database.listing import Listing, Shape
 from database.repositories.base import Page, ReadRepository
 
 CSV_TYPE: Final = "text/csv"
-BASIC_FORMATS: Final = {"json": JSON_TYPE, "ndjson": NDJSON_TYPE, "csv": CSV_TYPE}
 _ANYTHING: Final = frozenset({None, "*/*", JSON_TYPE})
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 

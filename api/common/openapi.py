@@ -86,6 +86,8 @@ class Description:
     formats: Mapping[str, Format] = field(default_factory=dict)
     media_type: str = JSON_TYPE
     body_many: type[Schema] | None = None
+    body_max: int | None = None
+    """How many records `body_many` takes."""
     body_any: str | None = None
     """Description of a JSON body that is taken as its source sends it."""
     body_types: tuple[str, ...] = (JSON_TYPE,)
@@ -187,7 +189,7 @@ class _Writer:
             return {JSON_TYPE: {"schema": self._with_rules(schema)}}
         if said.body_many is not None:
             one = self._with_rules(said.body_many)
-            many = {"type": "array", "minItems": 1, "maxItems": 10_000, "items": one}
+            many = {"type": "array", "minItems": 1, "maxItems": said.body_max, "items": one}
             lines = {"type": "string", "description": "One JSON record a line."}
             return {kind: {"schema": many if kind == JSON_TYPE else lines} for kind in said.body_types}
         return {}

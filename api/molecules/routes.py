@@ -124,6 +124,7 @@ class MoleculeBatchResource(Resource):
     @parameters(BatchQuerySchema)
     @describes(
         body_many=NewMoleculeSchema,
+        body_max=MAX_BATCH,
         body_types=(JSON_TYPE, NDJSON_TYPE),
         answer=BATCH_REPORT,
     )
