@@ -40,7 +40,33 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
         "/properties",
         "an uncertainty must be finite and not negative",
     ),
+    "teams_name_check": ("/name", "a name has 1 to 200 characters"),
+    "team_members_role_check": ("/role", "a role is owner, editor or viewer"),
+    "team_members_last_owner_check": ("", "a team keeps at least one owner"),
+    "team_projects_role_check": ("/role", "a role is editor or viewer"),
+    "projects_name_check": ("/name", "a name has 1 to 200 characters"),
+    "projects_description_check": ("/description", "a description has at most 10,000 characters"),
+    "projects_team_id_name_key": ("/name", "the team has a project of this name already"),
+    "molecules_in_use_check": ("", "others see this molecule in a mixture; take it out of that first"),
+    "mixtures_name_check": ("/name", "a name has 1 to 500 characters"),
+    "mixtures_description_check": ("/description", "a description has at most 10,000 characters"),
+    "mixtures_solvent_check": ("/solvent", "a solvent's name has 1 to 200 characters"),
+    "mixtures_reference_check": ("/reference", "a reference has at most 2,000 characters"),
+    "mixtures_project_id_fkey": ("/project_id", "no such project"),
+    "mixtures_components_check": ("/components", "a mixture has at least one component"),
+    "mixtures_components_sum_check": ("/components", "shares of one unit add up to more than the whole"),
+    "mixtures_components_visible_check": (
+        "/components",
+        "a component is not visible to everybody who may see the mixture",
+    ),
+    "mixture_components_pkey": ("/components", "a molecule stands twice"),
+    "mixture_components_amount_check": ("/components", "an amount is a positive, finite number"),
+    "mixture_components_unit_check": ("/components", "no such unit"),
+    "mixture_components_share_check": ("/components", "a share is at most 100 %"),
+    "mixture_components_mole_fraction_check": ("/components", "a mole fraction is at most 1"),
 }
+# Rules over several rows: what is sent is well-formed, but what is stored stands against it.
+_CONFLICTS: Final = frozenset({"team_members_last_owner_check", "molecules_in_use_check"})
 
 # Of the pool itself: it is full or closed, which says nothing about its connections.
 _POOL_ERRORS: Final = (PoolTimeout, TooManyRequests, PoolClosed)
@@ -88,7 +114,7 @@ def _translate_constraint(state: str, name: str) -> CryoProtectError | None:
     if not state.startswith("23"):
         return None
     pointer, sentence = CONSTRAINTS.get(name, ("", "the change contradicts what is stored"))
-    kind = ConflictError if state in {"23505", "23P01"} else InvalidError
+    kind = ConflictError if state in {"23505", "23P01"} or name in _CONFLICTS else InvalidError
     # RESTRICT has a state of its own from PostgreSQL 18 on; older servers say 23503 at both ends of a foreign key.
     if state == "23001" or (state == "23503" and name not in CONSTRAINTS):
         kind, pointer, sentence = ConflictError, "", "other records still refer to this one"

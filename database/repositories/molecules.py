@@ -176,6 +176,7 @@ SELECT r.molecule_id, r.source, r.kind, r.external_id, r.verified, r.import_run_
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
     molecule_id uuid, source text, kind text, external_id text, verified boolean, import_run_id uuid
 )
+ORDER BY r.molecule_id
 ON CONFLICT (source, kind, external_id, molecule_id) DO NOTHING
 RETURNING molecule_id
 """
@@ -191,6 +192,7 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
     molecule_id uuid, property_type text, numeric_value float8, text_value text, boolean_value boolean, unit text,
     standard_uncertainty float8, method text, reference text, verified boolean, import_run_id uuid
 )
+ORDER BY r.molecule_id
 ON CONFLICT (molecule_id, property_type, content_hash) DO NOTHING
 RETURNING molecule_id
 """
@@ -217,6 +219,10 @@ WHERE id = %(id)s AND (%(version)s::int IS NULL OR version = %(version)s)
 RETURNING id
 """
 
+# A part holds its molecule's row, so two imports that add to the same molecules take them in the same order.
+LOCK_MOLECULES_SQL: Final = (
+    "SELECT FROM public.molecules WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+)
 MOLECULE_VERSION_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s"
 LOCK_MOLECULE_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s FOR UPDATE"
 
@@ -534,6 +540,8 @@ class MoleculeRepository(_MoleculeParts):
     def _add_parts(self, molecules: Sequence[NewMolecule], outcomes: list[Outcome], *, merge: bool) -> list[Outcome]:
         takers = {OutcomeStatus.ADDED, OutcomeStatus.EXISTING} if merge else {OutcomeStatus.ADDED}
         pairs = [(o.id, m) for o, m in zip(outcomes, molecules, strict=True) if o.id is not None and o.status in takers]
+        if merge:
+            self._session.rows(LOCK_MOLECULES_SQL, {"ids": sorted({owner for owner, _ in pairs})})
         changed = self._add_identifiers((i, part, m.import_run_id) for i, m in pairs for part in m.identifiers)
         changed |= self._add_properties((i, part, m.import_run_id) for i, m in pairs for part in m.properties)
         existing = {o.id for o in outcomes if o.status is OutcomeStatus.EXISTING} - {

@@ -354,8 +354,8 @@ class TestSearch:
 
         assert self._search(database, ANON, text) == {public}
         assert self._search(database, factories.user(), text) == {public}
-        assert self._search(database, world.caller, text) == {public, world.own, world.shared}
-        assert self._search(database, SERVICE, text) == {public, world.own, world.shared}
+        assert self._search(database, world.caller, text) == {public} | world.molecules
+        assert self._search(database, SERVICE, text) == {public} | world.molecules
 
     def test_a_search_finds_names_and_synonyms_alike(self, database: Database, searched: dict[str, Any]) -> None:
         world = searched["world"]

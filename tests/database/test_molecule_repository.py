@@ -299,13 +299,13 @@ class TestExisting:
         outcomes = _add(database, stranger, new_molecule("glycerol"), new_molecule("propylene glycol"))
 
         assert _statuses(outcomes) == [ADDED, ADDED]
-        assert not {outcome.id for outcome in outcomes} & {world.own, world.shared}
+        assert not {outcome.id for outcome in outcomes} & world.molecules
 
     def test_private_molecules_are_not_in_the_way_of_a_public_one(self, database: Database, world: World) -> None:
         outcomes = _add(database, SERVICE, new_molecule("glycerol"), new_molecule("propylene glycol"))
 
         assert _statuses(outcomes) == [ADDED, ADDED]
-        assert not {outcome.id for outcome in outcomes} & {world.own, world.shared}
+        assert not {outcome.id for outcome in outcomes} & world.molecules
 
     def test_the_same_structure_may_stand_outside_and_inside_a_project(self, database: Database, world: World) -> None:
         outcomes = _add(
@@ -730,7 +730,7 @@ class TestLookup:
     def test_all_molecules_of_one_name_are_given(self, database: Database, world: World) -> None:
         matches = MoleculeReader(database.reading(world.caller)).lookup([("cas:cas_number", "56-81-5")])
 
-        assert {match.id for match in matches} == {world.own, world.shared}
+        assert {match.id for match in matches} == world.molecules
 
     def test_nothing_wanted_is_nothing_found(self, database: Database) -> None:
         assert MoleculeReader(database.reading(ANON)).lookup([]) == []

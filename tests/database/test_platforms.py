@@ -144,7 +144,7 @@ def _check_access(server: str, urls: DatabaseUrls) -> None:
         assert SystemRepository(database.reading(SERVICE)).revision() == migrate.head()
         assert _seen(database, ANON) == {public}
         assert _seen(database, factories.user()) == {public}
-        assert _seen(database, SERVICE) == {public, alice.own, alice.shared, bob.own, bob.shared}
+        assert _seen(database, SERVICE) == {public} | alice.molecules | bob.molecules
         for world, other in ((alice, bob), (bob, alice)):
             _check_user(database, world, other, public)
         _check_writes(database)
@@ -153,8 +153,8 @@ def _check_access(server: str, urls: DatabaseUrls) -> None:
 
 
 def _check_user(database: Database, world: World, other: World, public: object) -> None:
-    assert _seen(database, world.caller) == {public, world.own, world.shared}
-    for key in (other.own, other.shared):
+    assert _seen(database, world.caller) == {public} | world.molecules
+    for key in other.molecules:
         with pytest.raises(NotFoundError), database.transaction(world.caller) as session:
             MoleculeRepository(session).remove(key, None)
 

@@ -67,7 +67,7 @@ def test_a_page_of_a_thousand_records_with_all_parts_is_one_round_trip(
 ) -> None:
     world = add_world(admin)
     with distant.transaction(world.caller) as session:
-        MoleculeRepository(session).add_many(factories.numbered_molecules(998))
+        MoleculeRepository(session).add_many(factories.numbered_molecules(1000 - len(world.molecules)))
     reader = MoleculeReader(distant.reading(world.caller))
 
     with proxy.counting() as traffic:

@@ -150,7 +150,7 @@ def test_interleaved_callers_on_one_connection_are_always_themselves(
     public = add_public_molecule(admin, "dimethyl sulfoxide")
     alice, bob = add_world(admin), add_world(admin)
     visible: dict[Caller, set[Any]] = {ANON: {public}}
-    visible |= {world.caller: {public, world.own, world.shared} for world in (alice, bob)}
+    visible |= {world.caller: {public} | world.molecules for world in (alice, bob)}
     stored = admin.execute("SELECT count(*) FROM molecules").fetchall()
     worlds: dict[Caller, World] = {alice.caller: alice, bob.caller: bob}
     dice = random.Random(5)  # noqa: S311 - the same turns in every run

@@ -78,12 +78,12 @@ def team(urls: DatabaseUrls) -> Team:
     with psycopg.connect(urls.admin, autocommit=True) as admin:
         world, other = add_world(admin), add_world(admin)
         members = {"owner": world.caller, "stranger": other.caller}
-        for role in ("editor", "viewer"):
-            members[role] = factories.user()
-            admin.execute("INSERT INTO user_profiles (id) VALUES (%s)", (members[role].user_id,))
+        # Of two owners each may leave.
+        for name, role in (("editor", "editor"), ("viewer", "viewer"), ("second owner", "owner")):
+            members[name] = factories.user()
             admin.execute(
                 "INSERT INTO team_members (team_id, user_id, role) VALUES (%s, %s, %s)",
-                (world.team, members[role].user_id, role),
+                (world.team, members[name].user_id, role),
             )
         public = add_public_molecule(admin, "dimethyl sulfoxide", world.project)
         newcomer, empty = uuid4(), uuid4()
@@ -278,8 +278,8 @@ def test_parts_are_seen_by_whoever_sees_the_molecule(
     statement = sql.SQL("SELECT FROM {} WHERE molecule_id = %(id)s").format(sql.Identifier("public", table))
 
     readers = set()
-    for role, caller in (team.members | {"anon": ANON}).items():
-        with acting(urls, caller) as reader:
+    for role in (*ROLES, "anon"):
+        with acting(urls, ANON if role == "anon" else team.members[role]) as reader:
             if reader.attempt(statement, {"id": getattr(team, molecule)}) == 1:
                 readers.add(role)
 
@@ -303,10 +303,18 @@ def test_parts_are_seen_by_whoever_sees_the_molecule(
             "owner",
             REFUSED,
         ),
-        ("UPDATE public.team_members SET role = 'owner' WHERE user_id = %(viewer)s", "owner", UNMET),
-        ("UPDATE public.team_members SET role = 'viewer' WHERE user_id = %(owner)s", "owner", UNMET),
-        ("DELETE FROM public.team_members WHERE user_id = %(viewer)s", "owner viewer", UNMET),
-        ("DELETE FROM public.team_members WHERE user_id = %(owner)s", "owner", UNMET),
+        (
+            "UPDATE public.team_members SET role = 'owner' WHERE user_id = %(viewer)s AND team_id = %(team)s",
+            "owner",
+            UNMET,
+        ),
+        (
+            "UPDATE public.team_members SET role = 'viewer' WHERE user_id = %(owner)s AND team_id = %(team)s",
+            "owner",
+            UNMET,
+        ),
+        ("DELETE FROM public.team_members WHERE user_id = %(viewer)s AND team_id = %(team)s", "owner viewer", UNMET),
+        ("DELETE FROM public.team_members WHERE user_id = %(owner)s AND team_id = %(team)s", "owner", UNMET),
     ],
     ids=[
         "rename project",

@@ -6,7 +6,7 @@ A new table needs a row here, or the access matrix fails: an empty table keeps e
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from uuid import UUID, uuid4
 
 import psycopg
@@ -14,10 +14,9 @@ import psycopg
 from app.domain.callers import Caller
 from tests import factories
 
+ADD_PROFILE_SQL = "INSERT INTO public.user_profiles (id, display_name) VALUES (%(user)s, 'Private Person')"
 ADD_WORLD_SQL = """
-WITH profile AS (
-    INSERT INTO public.user_profiles (id, display_name) VALUES (%(user)s, 'Private Person')
-), team AS (
+WITH team AS (
     INSERT INTO public.teams (id, name, created_by) VALUES (%(team)s, 'private team', NULL)
 ), member AS (
     INSERT INTO public.team_members (team_id, user_id, role) VALUES (%(team)s, %(user)s, 'owner')
@@ -42,7 +41,8 @@ SELECT m.id, m.name, s.canonical_smiles, s.inchi, s.inchikey, s.inchikey, s.form
     s.fingerprint::bit(2048), m.project_id, %(user)s
 FROM (
     VALUES (%(own)s::uuid, 'private glycerol', NULL, %(glycerol)s::jsonb),
-        (%(shared)s, 'project glycol', %(project)s::uuid, %(glycol)s::jsonb)
+        (%(shared)s, 'project glycol', %(project)s::uuid, %(glycol)s::jsonb),
+        (%(mixed)s, 'mixed diol', NULL, %(diol)s::jsonb)
 ) AS m (id, name, project_id, structure)
 CROSS JOIN jsonb_to_record(m.structure) AS s (
     canonical_smiles text, inchi text, inchikey text, formula text, molar_mass_g_mol float8, fingerprint text
@@ -68,28 +68,76 @@ SELECT id, 'density', 1261, 'kg/m3' FROM unnest(%(molecules)s::uuid[]) AS id
 """
 
 
+# A second team that works on the project; one more molecule and a mixture of it, both shared with the project.
+ADD_SHARES_SQL = """
+WITH invited AS (
+    INSERT INTO public.teams (id, name) VALUES (%(invited)s, 'invited team')
+), member AS (
+    INSERT INTO public.team_members (team_id, user_id, role) VALUES (%(invited)s, %(user)s, 'owner')
+), invitation AS (
+    INSERT INTO public.team_projects (team_id, project_id, role, created_by)
+    VALUES (%(invited)s, %(project)s, 'viewer', %(user)s)
+)
+INSERT INTO public.project_molecules (project_id, molecule_id, created_by) VALUES (%(project)s, %(mixed)s, %(user)s)
+"""
+ADD_MIXTURE_SQL = """
+INSERT INTO public.mixtures (id, name, is_public, created_by)
+VALUES (%(mixture)s, 'mixture of ' || %(mixture)s, %(is_public)s, %(user)s)
+"""
+ADD_COMPONENT_SQL = """
+INSERT INTO public.mixture_components (mixture_id, molecule_id, position, amount, unit)
+VALUES (%(mixture)s, %(molecule)s, 0, 2.3, 'mol/L')
+"""
+SHARE_MIXTURE_SQL = """
+INSERT INTO public.project_mixtures (project_id, mixture_id, created_by) VALUES (%(project)s, %(mixture)s, %(user)s)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """What belongs to one user: a molecule of its own, and one of its team's project."""
+    """What belongs to one user: a molecule of its own, one of its team's project, a third that is in a mixture."""
 
     caller: Caller
     team: UUID
     project: UUID
     own: UUID
     shared: UUID
+    mixed: UUID
+    mixture: UUID
+
+    @property
+    def molecules(self) -> set[UUID]:
+        """All molecules that the user sees beside the public ones."""
+        return {self.own, self.shared, self.mixed}
 
 
 def add_world(admin: psycopg.Connection) -> World:
     """Store a user's private world and return it."""
-    caller = factories.user()
-    world = World(caller, uuid4(), uuid4(), uuid4(), uuid4())
-    keys = {"team": world.team, "project": world.project, "own": world.own, "shared": world.shared}
-    others = {"user": caller.user_id, "source": uuid4(), "run": uuid4()}
-    structures = {"glycerol": _structure("glycerol"), "glycol": _structure("propylene glycol")}
+    world = World(factories.user(), *(uuid4() for _ in range(6)))
+    keys: dict[str, object] = {item.name: getattr(world, item.name) for item in fields(world)[1:]}
+    others = {"user": world.caller.user_id, "source": uuid4(), "run": uuid4(), "invited": uuid4()}
+    structures = {
+        "glycerol": _structure("glycerol"),
+        "glycol": _structure("propylene glycol"),
+        "diol": _structure("propane-1,3-diol"),
+    }
+    admin.execute(ADD_PROFILE_SQL, others)
     # In one statement a foreign key is checked after all rows are there, whatever their order.
     admin.execute(ADD_WORLD_SQL, keys | others | structures)
-    admin.execute(ADD_PARTS_SQL, {"molecules": [world.own, world.shared]})
+    admin.execute(ADD_PARTS_SQL, {"molecules": list(world.molecules)})
+    admin.execute(ADD_SHARES_SQL, keys | others)
+    _add_mixture(admin, world.mixture, world.mixed, user=world.caller.user_id)
+    admin.execute(SHARE_MIXTURE_SQL, keys | others)
     return world
+
+
+def _add_mixture(
+    admin: psycopg.Connection, mixture: UUID, molecule: UUID, *, user: UUID | None, is_public: bool = False
+) -> None:
+    # Together: whether a mixture has a component is asked when the transaction ends.
+    with admin.transaction():
+        admin.execute(ADD_MIXTURE_SQL, {"mixture": mixture, "user": user, "is_public": is_public})
+        admin.execute(ADD_COMPONENT_SQL, {"mixture": mixture, "molecule": molecule})
 
 
 def add_public_molecule(admin: psycopg.Connection, name: str = "glycerol", project: UUID | None = None) -> UUID:
@@ -99,6 +147,11 @@ def add_public_molecule(admin: psycopg.Connection, name: str = "glycerol", proje
     admin.execute(ADD_PUBLIC_SQL, parameters)
     admin.execute(ADD_PARTS_SQL, {"molecules": [molecule_id]})
     return molecule_id
+
+
+def add_public_mixture(admin: psycopg.Connection, molecule: UUID) -> None:
+    """Store a public mixture of one molecule."""
+    _add_mixture(admin, uuid4(), molecule, user=None, is_public=True)
 
 
 def _structure(name: str) -> str:
