@@ -68,6 +68,11 @@ SELECT c.relname
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
 WHERE i.indisunique AND c.relnamespace IN ('public'::regnamespace, 'private'::regnamespace)
+UNION
+SELECT named[1]
+FROM pg_proc
+CROSS JOIN regexp_matches(prosrc, 'CONSTRAINT = ''(\\w+)''', 'g') AS named
+WHERE pronamespace = 'private'::regnamespace
 """
 
 
