@@ -68,7 +68,7 @@ class ReadSession:
 
     def _send(self, connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         preamble = (READ_PREAMBLE_SQL, _identity(self._caller))
-        return exchange(connection, [preamble, *statements], prepare=self._pool.prepares)[1:]
+        return exchange(connection, preamble, statements, prepare=self._pool.prepares)
 
 
 class WriteSession:
