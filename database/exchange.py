@@ -5,15 +5,16 @@ to be general and wait through Python's selectors. A small read costs little els
 path: everything is sent at once behind a single sync, which also makes it one transaction, and the
 process waits once. Adapting values, loading rows and making exceptions stay psycopg's work.
 
-Statements are prepared at their second use on a connection; what was prepared is known from each
+Statements are prepared at a role's second use of them on a connection; what was prepared is known from each
 statement's own result, because an error makes the server skip the rest.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import select
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,12 +41,9 @@ _STALE_PREPARED: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors
 _SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """What is prepared on one connection, least recently used first; no name yet after a first use."""
-
-    names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes | None] = field(default_factory=OrderedDict)
-    count: int = 0
+_Key = tuple[bytes, tuple[int, ...]]
+# Least recently used first; no name yet after a first use.
+_Prepared = OrderedDict[_Key, bytes | None]
 
 
 @dataclass(slots=True)
@@ -54,7 +52,8 @@ class _Kept:
 
     wait: Callable[[], bool]
     """Waits until something can be read; False where nothing came within `ANSWER_TIMEOUT_S`."""
-    prepared: _Prepared = field(default_factory=_Prepared)
+    prepared: defaultdict[str, _Prepared] = field(default_factory=lambda: defaultdict(OrderedDict))
+    """By role: row-level security ties a plan to one, and whenever another came the server would plan anew."""
 
 
 @dataclass(slots=True)
@@ -62,9 +61,10 @@ class _Step:
     """One result to come: of a statement, or of preparing one."""
 
     wanted: bool = False
-    prepares: tuple[tuple[bytes, tuple[int, ...]], bytes] | None = None
+    prepares: tuple[_Key, bytes] | None = None
 
 
+_NUMBERS: Final = itertools.count(1)
 _KEPT: Final[WeakKeyDictionary[psycopg.Connection, _Kept]] = WeakKeyDictionary()
 
 
@@ -73,9 +73,11 @@ def exchange(
     preamble: tuple[str, Parameters],
     statements: Sequence[tuple[str, Parameters]],
     *,
-    prepare: bool,
+    role: str | None,
 ) -> list[list[Row]]:
     """Return the rows of each statement; with the preamble they are one transaction, which the first error ends.
+
+    They are prepared where the role is named that the preamble takes.
 
     The statements may be sent twice, where the server has lost what was prepared or a migration has
     changed what it means: only reads belong here.
@@ -85,13 +87,13 @@ def exchange(
             state is not known.
     """
     try:
-        return _exchange(connection, preamble, statements, prepare=prepare)
+        return _exchange(connection, preamble, statements, role=role)
     except _STALE_PREPARED:
-        known = _KEPT[connection].prepared
-        if not known.names:
+        kept = _KEPT[connection]
+        if not kept.prepared:
             raise
-        known.names.clear()
-        return _exchange(connection, preamble, statements, prepare=prepare)
+        kept.prepared.clear()
+        return _exchange(connection, preamble, statements, role=role)
 
 
 def _exchange(
@@ -99,11 +101,11 @@ def _exchange(
     preamble: tuple[str, Parameters],
     statements: Sequence[tuple[str, Parameters]],
     *,
-    prepare: bool,
+    role: str | None,
 ) -> list[list[Row]]:
     pgconn = connection.pgconn
     kept = _kept(connection)
-    known = kept.prepared if prepare else None
+    known = kept.prepared[role] if role else None
     transformer = adapt.Transformer(connection)
     try:
         pgconn.enter_pipeline_mode()
@@ -141,15 +143,14 @@ def _send(
         return [_Step(wanted=True)]
     key = (query, types)
     steps = _forget_oldest(pgconn, known)
-    if key not in known.names:
-        known.names[key] = None
+    if key not in known:
+        known[key] = None
         pgconn.send_query_params(query, dumped, types, formats, Format.BINARY)
         return [*steps, _Step(wanted=True)]
-    known.names.move_to_end(key)
-    name = known.names[key]
+    known.move_to_end(key)
+    name = known[key]
     if name is None:
-        known.count += 1
-        name = b"read_%d" % known.count
+        name = b"read_%d" % next(_NUMBERS)
         pgconn.send_prepare(name, query, types)
         steps.append(_Step(prepares=(key, name)))
     pgconn.send_query_prepared(name, dumped, formats, Format.BINARY)
@@ -157,9 +158,9 @@ def _send(
 
 
 def _forget_oldest(pgconn: PGconn, known: _Prepared) -> list[_Step]:
-    if len(known.names) < _MAX_PREPARED:
+    if len(known) < _MAX_PREPARED:
         return []
-    _, name = known.names.popitem(last=False)
+    _, name = known.popitem(last=False)
     if name is None:
         return []
     pgconn.send_query_params(b"DEALLOCATE " + name, None)
@@ -204,7 +205,7 @@ def _remember(known: _Prepared, steps: Sequence[_Step], results: Sequence[PGresu
     for step, result in zip(steps, results, strict=True):
         if step.prepares is not None and result.status in _SUCCEEDED:
             key, name = step.prepares
-            known.names[key] = name
+            known[key] = name
 
 
 def _rows(
