@@ -139,6 +139,8 @@ class WholeResponse(gunicorn.http.wsgi.Response):  # type: ignore[misc] # the li
     gunicorn sends one after the other: a second system call, and clients that wake up for the head alone.
     """
 
+    headers_sent: bool
+
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
         if self.headers_sent or self._omits_body or len(data) != self.response_length:
