@@ -199,9 +199,9 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
     Its rows are (json), where the record shows all that it is sorted by, else (json, sort value, ...).
     """
     parameters = _parameters(request)
-    # Postgres keeps no plan for a LIMIT that it is not told, and would plan each such page anew. Where values are
-    # bound it had better: the plan for any value is not the one for these.
-    limit = None if parameters else request.limit + 1
+    # Postgres keeps no plan for a LIMIT that it is not told, and would plan each such page anew. Where values filter
+    # it had better: a plan for any value is not the one for these.
+    limit = None if request.filters or request.query is not None else request.limit + 1
     order = listing.complete_order(request.order)
     statement = _page_statement(
         listing,
@@ -213,7 +213,9 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         limit=limit,
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
-    return Plan(statement, parameters | {"limit": request.limit + 1} if limit is None else {}, keys)
+    if limit is None:
+        parameters["limit"] = request.limit + 1
+    return Plan(statement, parameters, keys)
 
 
 def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
