@@ -237,7 +237,7 @@ def _by_poll(descriptor: int) -> Callable[[], bool]:
 def _by_gevent(descriptor: int) -> Callable[[], bool]:
     """Return a wait during which other requests run; its watchers serve as long as the connection does.
 
-    gevent's own waits make two anew each time, and a list waits once for every few kilobytes.
+    gevent's own waits make two anew each time, and a list waits about four times.
     """
     from gevent import get_hub, getcurrent  # noqa: PLC0415 - only where gevent is at work
 
