@@ -5,15 +5,16 @@ to be general and wait through Python's selectors. A small read costs little els
 path: everything is sent at once behind a single sync, which also makes it one transaction, and the
 process waits once. Adapting values, loading rows and making exceptions stay psycopg's work.
 
-Statements are prepared at their second use on a connection; what was prepared is known from each
+Statements are prepared at a role's second use of them on a connection; what was prepared is known from each
 statement's own result, because an error makes the server skip the rest.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import select
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,7 +26,7 @@ from psycopg import adapt
 from psycopg.abc import Transformer
 from psycopg.adapt import PyFormat
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 Row = tuple[Any, ...]
@@ -40,12 +41,19 @@ _STALE_PREPARED: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors
 _SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """What is prepared on one connection, least recently used first; no name yet after a first use."""
+_Key = tuple[bytes, tuple[int, ...]]
+# Least recently used first; no name yet after a first use.
+_Prepared = OrderedDict[_Key, bytes | None]
 
-    names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes | None] = field(default_factory=OrderedDict)
-    count: int = 0
+
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of one connection from exchange to exchange."""
+
+    wait: Callable[[], bool]
+    """Waits until something can be read; False where nothing came within `ANSWER_TIMEOUT_S`."""
+    prepared: defaultdict[str, _Prepared] = field(default_factory=lambda: defaultdict(OrderedDict))
+    """By role: row-level security ties a plan to one, and whenever another came the server would plan anew."""
 
 
 @dataclass(slots=True)
@@ -53,16 +61,23 @@ class _Step:
     """One result to come: of a statement, or of preparing one."""
 
     wanted: bool = False
-    prepares: tuple[tuple[bytes, tuple[int, ...]], bytes] | None = None
+    prepares: tuple[_Key, bytes] | None = None
 
 
-_PREPARED: Final[WeakKeyDictionary[psycopg.Connection, _Prepared]] = WeakKeyDictionary()
+_NUMBERS: Final = itertools.count(1)
+_KEPT: Final[WeakKeyDictionary[psycopg.Connection, _Kept]] = WeakKeyDictionary()
 
 
 def exchange(
-    connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]], *, prepare: bool
+    connection: psycopg.Connection,
+    preamble: tuple[str, Parameters],
+    statements: Sequence[tuple[str, Parameters]],
+    *,
+    role: str | None,
 ) -> list[list[Row]]:
-    """Return the rows of each statement; all are one transaction, which the first error ends.
+    """Return the rows of each statement; with the preamble they are one transaction, which the first error ends.
+
+    They are prepared where the role is named that the preamble takes.
 
     The statements may be sent twice, where the server has lost what was prepared or a migration has
     changed what it means: only reads belong here.
@@ -72,26 +87,34 @@ def exchange(
             state is not known.
     """
     try:
-        return _exchange(connection, statements, prepare=prepare)
+        return _exchange(connection, preamble, statements, role=role)
     except _STALE_PREPARED:
-        known = _PREPARED.get(connection)
-        if known is None or not known.names:
+        kept = _KEPT[connection]
+        if not kept.prepared:
             raise
-        known.names.clear()
-        return _exchange(connection, statements, prepare=prepare)
+        kept.prepared.clear()
+        return _exchange(connection, preamble, statements, role=role)
 
 
 def _exchange(
-    connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]], *, prepare: bool
+    connection: psycopg.Connection,
+    preamble: tuple[str, Parameters],
+    statements: Sequence[tuple[str, Parameters]],
+    *,
+    role: str | None,
 ) -> list[list[Row]]:
     pgconn = connection.pgconn
-    known = _PREPARED.setdefault(connection, _Prepared()) if prepare else None
+    kept = _kept(connection)
+    known = kept.prepared[role] if role else None
     transformer = adapt.Transformer(connection)
     try:
         pgconn.enter_pipeline_mode()
-        steps = [step for text, values in statements for step in _send(pgconn, transformer, known, text, values)]
+        steps = _send(pgconn, transformer, known, *preamble)
+        steps[-1].wanted = False
+        for text, values in statements:
+            steps += _send(pgconn, transformer, known, text, values)
         pgconn.pipeline_sync()
-        results = _receive(pgconn, len(steps))
+        results = _receive(pgconn, kept.wait, len(steps))
         pgconn.exit_pipeline_mode()
     except BaseException:
         # An answer may still be on its way; nobody else must read it.
@@ -102,6 +125,13 @@ def _exchange(
     return _rows(connection, transformer, steps, results)
 
 
+def _kept(connection: psycopg.Connection) -> _Kept:
+    kept = _KEPT.get(connection)
+    if kept is None:
+        kept = _KEPT[connection] = _Kept(_waiting()(connection.pgconn.socket))
+    return kept
+
+
 def _send(
     pgconn: PGconn, transformer: Transformer, known: _Prepared | None, text: str, values: Parameters
 ) -> list[_Step]:
@@ -109,29 +139,28 @@ def _send(
     dumped = transformer.dump_sequence([values[name] for name in names], [PyFormat.AUTO] * len(names))
     types, formats = transformer.types or (), transformer.formats or ()
     if known is None:
-        pgconn.send_query_params(query, dumped, types, formats)
+        pgconn.send_query_params(query, dumped, types, formats, Format.BINARY)
         return [_Step(wanted=True)]
     key = (query, types)
     steps = _forget_oldest(pgconn, known)
-    if key not in known.names:
-        known.names[key] = None
-        pgconn.send_query_params(query, dumped, types, formats)
+    if key not in known:
+        known[key] = None
+        pgconn.send_query_params(query, dumped, types, formats, Format.BINARY)
         return [*steps, _Step(wanted=True)]
-    known.names.move_to_end(key)
-    name = known.names[key]
+    known.move_to_end(key)
+    name = known[key]
     if name is None:
-        known.count += 1
-        name = b"read_%d" % known.count
+        name = b"read_%d" % next(_NUMBERS)
         pgconn.send_prepare(name, query, types)
         steps.append(_Step(prepares=(key, name)))
-    pgconn.send_query_prepared(name, dumped, formats)
+    pgconn.send_query_prepared(name, dumped, formats, Format.BINARY)
     return [*steps, _Step(wanted=True)]
 
 
 def _forget_oldest(pgconn: PGconn, known: _Prepared) -> list[_Step]:
-    if len(known.names) < _MAX_PREPARED:
+    if len(known) < _MAX_PREPARED:
         return []
-    _, name = known.names.popitem(last=False)
+    _, name = known.popitem(last=False)
     if name is None:
         return []
     pgconn.send_query_params(b"DEALLOCATE " + name, None)
@@ -150,15 +179,15 @@ def _converted(text: str) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(number, text).encode(), tuple(names)
 
 
-def _receive(pgconn: PGconn, count: int) -> list[PGresult]:
+def _receive(pgconn: PGconn, wait: Callable[[], bool], count: int) -> list[PGresult]:
     """Return one result for each statement sent, read up to the sync."""
     while pgconn.flush():
-        _wait(pgconn.socket, writing=True)
+        _require_in_time(_wait_for_room(pgconn.socket))
         pgconn.consume_input()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
-            _wait(pgconn.socket, writing=False)
+            _require_in_time(wait())
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
@@ -176,7 +205,7 @@ def _remember(known: _Prepared, steps: Sequence[_Step], results: Sequence[PGresu
     for step, result in zip(steps, results, strict=True):
         if step.prepares is not None and result.status in _SUCCEEDED:
             key, name = step.prepares
-            known.names[key] = name
+            known[key] = name
 
 
 def _rows(
@@ -192,36 +221,55 @@ def _rows(
     return answers
 
 
-def _wait_by_poll(descriptor: int, *, writing: bool) -> bool:
+def _wait_for_room(descriptor: int) -> bool:
+    """Wait until more can be sent or something has come; rare, for statements are small."""
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN | (select.POLLOUT if writing else 0))
+    poll.register(descriptor, select.POLLIN | select.POLLOUT)
     return bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
 
 
-def _gevents_wait() -> Callable[..., bool]:
-    from gevent import select as gevent_select  # noqa: PLC0415 - only where gevent is at work
-    from gevent.socket import wait_read  # noqa: PLC0415
+def _by_poll(descriptor: int) -> Callable[[], bool]:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
 
-    def wait(descriptor: int, *, writing: bool) -> bool:
-        if writing:
-            return any(gevent_select.select([descriptor], [descriptor], [], ANSWER_TIMEOUT_S))
+
+def _by_gevent(descriptor: int) -> Callable[[], bool]:
+    """Return a wait during which other requests run; its watchers serve as long as the connection does.
+
+    gevent's own waits make two anew each time, and a list waits about four times.
+    """
+    from gevent import get_hub, getcurrent  # noqa: PLC0415 - only where gevent is at work
+
+    hub = get_hub()
+    readable = hub.loop.io(descriptor, 1)
+    timer = hub.loop.timer(ANSWER_TIMEOUT_S, ANSWER_TIMEOUT_S)
+
+    def wait() -> bool:
+        timer.again(getcurrent().throw, _LateError)
         try:
-            wait_read(descriptor, timeout=ANSWER_TIMEOUT_S)
-        except TimeoutError:
+            hub.wait(readable)
+        except _LateError:
             return False
+        finally:
+            timer.stop()
         return True
 
     return wait
 
 
+class _LateError(Exception):
+    """Nothing came in time."""
+
+
 @lru_cache(maxsize=1)
-def _waiting() -> Callable[..., bool]:
+def _waiting() -> Callable[[int], Callable[[], bool]]:
     """Return how this process waits: under gevent other requests run meanwhile."""
     patched = getattr(select.poll, "__module__", "").startswith("gevent")
-    return _gevents_wait() if patched else _wait_by_poll
+    return _by_gevent if patched else _by_poll
 
 
-def _wait(descriptor: int, *, writing: bool) -> None:
-    if not _waiting()(descriptor, writing=writing):
+def _require_in_time(came: bool) -> None:  # noqa: FBT001
+    if not came:
         msg = f"no answer from the server within {ANSWER_TIMEOUT_S} s"
         raise psycopg.OperationalError(msg)

@@ -199,6 +199,9 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
     Its rows are (json), where the record shows all that it is sorted by, else (json, sort value, ...).
     """
     parameters = _parameters(request)
+    # Postgres keeps no plan for a LIMIT that it is not told, and would plan each such page anew. Where values filter
+    # it had better: a plan for any value is not the one for these.
+    limit = None if request.filters or request.query is not None else request.limit + 1
     order = listing.complete_order(request.order)
     statement = _page_statement(
         listing,
@@ -207,9 +210,12 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         order,
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
+        limit=limit,
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
-    return Plan(statement, parameters | {"limit": request.limit + 1}, keys)
+    if limit is None:
+        parameters["limit"] = request.limit + 1
+    return Plan(statement, parameters, keys)
 
 
 def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
@@ -272,7 +278,9 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     after: tuple[bool, ...] | None,
     *,
     has_query: bool,
+    limit: int | None,
 ) -> str:
+    rows = sql.Placeholder("limit") if limit is None else sql.Literal(limit)
     conditions = _conditions(listing, filters, has_query=has_query)
     leading = listing.by_name[order[0].name]
     branches: list[tuple[sql.Composable, ...]]
@@ -284,24 +292,29 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
         branches = [(null, *_after_null(listing, order, after))]
         if after is None or not after[0]:
             branches.insert(0, (not_null, *_after(listing, order, after)))
-    selects = [_select(listing, shape, [*conditions, *branch], order) for branch in branches]
+    selects = [_select(listing, shape, [*conditions, *branch], order, rows) for branch in branches]
     if len(selects) == 1:
         return selects[0].as_string()
     # Each branch is in order and the first is read whole before the second, so the union needs no sort and
     # no more rows of the second branch are read than are missing.
-    return sql.SQL("({}) UNION ALL ({}) LIMIT %(limit)s").format(*selects).as_string()
+    return sql.SQL("({}) UNION ALL ({}) LIMIT {}").format(*selects, rows).as_string()
 
 
 def _select(
-    listing: Listing, shape: Shape, conditions: Sequence[sql.Composable], order: tuple[Sort, ...]
+    listing: Listing,
+    shape: Shape,
+    conditions: Sequence[sql.Composable],
+    order: tuple[Sort, ...],
+    rows: sql.Composable,
 ) -> sql.Composed:
     shown = _shows_order(listing, shape, order)
     keys = [] if shown else [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
-    return sql.SQL("SELECT {columns} FROM {source}{where} ORDER BY {order} LIMIT %(limit)s").format(
+    return sql.SQL("SELECT {columns} FROM {source}{where} ORDER BY {order} LIMIT {rows}").format(
         columns=sql.SQL(", ").join([_document(listing, shape), *keys]),
         source=sql.SQL(listing.source),
         where=_where(conditions),
         order=sql.SQL(", ").join(_sort(listing, sort, leading=index == 0) for index, sort in enumerate(order)),
+        rows=rows,
     )
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg.types.json import set_json_loads
+from psycopg.types.string import ByteaBinaryLoader
 from psycopg_pool import ConnectionPool
 
 from database.errors import is_connection_loss
@@ -145,6 +146,8 @@ def _end(connection: psycopg.Connection) -> None:
 def _configure(connection: psycopg.Connection) -> None:
     # JSON that Postgres built goes to the client as it is.
     set_json_loads(_as_is, connection)
+    # In binary form too, the one that reads ask for, JSON is its text; this loader alone calls no Python.
+    connection.adapters.register_loader("json", ByteaBinaryLoader)
 
 
 def _as_is(data: str | bytes) -> bytes:

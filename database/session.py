@@ -68,7 +68,9 @@ class ReadSession:
 
     def _send(self, connection: psycopg.Connection, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         preamble = (READ_PREAMBLE_SQL, _identity(self._caller))
-        return exchange(connection, [preamble, *statements], prepare=self._pool.prepares)[1:]
+        # Through a transaction pooler nothing stays prepared.
+        role = self._caller.role if self._pool.prepares else None
+        return exchange(connection, preamble, statements, role=role)
 
 
 class WriteSession:

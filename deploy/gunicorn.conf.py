@@ -13,11 +13,13 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import gunicorn.http.wsgi
 import gunicorn.util
 import structlog
 from gunicorn.glogging import Logger
@@ -131,5 +133,27 @@ def write_problem(client: socket.socket, status: int, reason: str, detail: str) 
     gunicorn.util.write_nonblock(client, head.encode() + body)
 
 
-# There is no setting for it, and a subclass could only copy the method that chooses the status.
+class WholeResponse(gunicorn.http.wsgi.Response):  # type: ignore[misc] # the library has no types
+    """Sends the head of an answer together with its body, where the body comes in one piece.
+
+    gunicorn sends one after the other: a second system call, and clients that wake up for the head alone.
+    """
+
+    headers_sent: bool
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        if self.headers_sent or self._omits_body or len(data) != self.response_length:
+            super().write(data)
+            return
+        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
+        head = "".join([*self.default_headers(), *fields, "\r\n"])
+        self.headers_sent = True
+        self.sent = len(data)
+        gunicorn.util.write(self.sock, head.encode("latin-1") + data)
+
+
+# There is no setting for either. HTTP/2, were it on, names a class of its own.
+gunicorn.http.wsgi.create = partial(gunicorn.http.wsgi.create, response_class=WholeResponse)
+# A subclass could only copy the method that chooses the status.
 gunicorn.util.write_error = write_problem

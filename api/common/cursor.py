@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import json
 from typing import Final
+
+import orjson
 
 from app.errors import MalformedError
 from database.listing import Listing, ListRequest
@@ -22,7 +23,7 @@ MAX_CURSOR_LENGTH: Final = 6000
 
 def seal(key: bytes, listing: Listing, request: ListRequest, after: tuple[str | None, ...]) -> str:
     """Return the cursor of the page that starts behind these sort values."""
-    payload = json.dumps(after, ensure_ascii=False, separators=(",", ":")).encode()
+    payload = orjson.dumps(after)
     mac = _mac(key, listing, request, payload)
     return base64.urlsafe_b64encode(mac + payload).decode().rstrip("=")
 
@@ -43,7 +44,7 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
     if not hmac.compare_digest(mac, _mac(key, listing, request, payload)):
         msg = "the cursor is not one of this query; leave it out to start again"
         raise MalformedError(msg, code="invalid_cursor")
-    return tuple(json.loads(payload))
+    return tuple(orjson.loads(payload))
 
 
 def _mac(key: bytes, listing: Listing, request: ListRequest, payload: bytes) -> bytes:

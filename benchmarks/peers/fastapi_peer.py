@@ -17,6 +17,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -29,7 +30,7 @@ from jwt.types import Options
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.peers.settings import PeerSettings
-from benchmarks.statements import get_one, numbered, page_request
+from benchmarks.statements import Numbered, get_one, numbered, page_request
 from database.listing import compose_page
 from database.repositories.molecules import MOLECULES
 from database.session import WRITE_PREAMBLE_SQL
@@ -37,13 +38,6 @@ from database.session import WRITE_PREAMBLE_SQL
 SETTINGS = PeerSettings.from_environment()
 PREAMBLE = numbered(WRITE_PREAMBLE_SQL)
 GET_ONE = numbered(get_one())
-PAGES = {
-    (by_mass, with_identifiers): numbered(
-        compose_page(MOLECULES, page_request(by_mass=by_mass, with_identifiers=with_identifiers)).statement
-    )
-    for by_mass in (False, True)
-    for with_identifiers in (False, True)
-}
 ALGORITHMS = ["HS256"]
 REQUIRED: Options = {"require": ["exp", "sub", "aud", "role"]}
 
@@ -131,7 +125,7 @@ async def list_molecules(  # noqa: PLR0913, PLR0917 (query parameters)
 ) -> Response:
     """Return the newest molecules, all or those in a range of molar masses."""
     values: dict[str, object] = {"f0": molar_mass_g_mol__gte, "f1": molar_mass_g_mol__lt, "limit": limit + 1}
-    statement = PAGES[molar_mass_g_mol__gte is not None, include is not None]
+    statement = page_statement(limit, molar_mass_g_mol__gte is not None, include is not None)
     rows = await fetch(request, claims, statement.text, statement.arguments(values))
     shown = rows[:limit]
     cursor = b"null"
@@ -146,6 +140,13 @@ async def list_molecules(  # noqa: PLR0913, PLR0917 (query parameters)
         cursor,
     )
     return Response(body, media_type="application/json", headers=headers)
+
+
+@lru_cache
+def page_statement(limit: int, by_mass: bool, with_identifiers: bool) -> Numbered:  # noqa: FBT001 (lru_cache's key)
+    """Return the statement of a page."""
+    request = page_request(by_mass=by_mass, with_identifiers=with_identifiers)
+    return numbered(compose_page(MOLECULES, replace(request, limit=limit)).statement)
 
 
 async def fetch(request: Request, claims: str, statement: str, arguments: list[object]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from tests.plugins.api import Api
 
 TIMEOUT_S = 30
 MEBIBYTE = 1024 * 1024
+# `tcpi_data_segs_in` of Linux's `struct tcp_info`.
+DATA_SEGMENTS_IN = slice(152, 156)
 
 
 def address(url: str) -> tuple[str, int]:
@@ -60,6 +63,17 @@ def problem(found: tuple[int, dict[str, str], bytes], status: int) -> dict[str, 
     body: dict[str, Any] = json.loads(found[2])
     assert body["status"] == status
     return body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for its count of segments")
+def test_an_answer_in_one_piece_is_sent_at_once(gunicorn: str, anon: Api):
+    with closing(connect(gunicorn)) as connection:
+        connection.sendall(b"GET /api/v1/version HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, _, body = answer(connection)
+        said = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+
+    assert (status, bool(body)) == (200, True)
+    assert int.from_bytes(said[DATA_SEGMENTS_IN], sys.byteorder) == 1
 
 
 # Bodies.

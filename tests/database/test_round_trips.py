@@ -21,6 +21,9 @@ from tests.plugins.round_trips import Proxy, proxy
 __all__ = ["proxy"]
 
 WHOLE = ListRequest(shape=Shape(Detail.FULL), limit=1000, order=(Sort("molar_mass_g_mol"), Sort("name")))
+PLANS_SQL = """
+SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE strpos(statement, 'public.molecules AS m') > 0
+"""
 READS: dict[str, Callable[[MoleculeReader, UUID], Any]] = {
     "get": lambda reader, molecule: reader.get(molecule),
     "get with all parts": lambda reader, molecule: reader.get(molecule, Shape(Detail.FULL)),
@@ -76,6 +79,20 @@ def test_a_page_of_a_thousand_records_with_all_parts_is_one_round_trip(
     assert (len(page.documents), page.count) == (1000, 1000)
     assert traffic.exchanges == 1
     assert traffic.bytes_to_client > 1_000_000
+
+
+def test_the_newest_page_is_planned_once_for_each_role_that_reads_it_in_turn(urls: DatabaseUrls) -> None:
+    database = Database(urls, min_size=0, max_size=1, timeout_s=5.0, transaction_pooler=False)
+    database.open()
+    try:
+        for _ in range(8):
+            for caller in (ANON, factories.user()):
+                MoleculeReader(database.reading(caller)).page(ListRequest())
+        plans = database.reading(ANON).rows(PLANS_SQL, {})
+    finally:
+        database.close()
+
+    assert plans == [(7, 0), (7, 0)], "kept plans and plans made anew, but for the first use, which is not prepared"
 
 
 def test_a_refused_read_is_one_round_trip_too(distant: Database, proxy: Proxy) -> None:
