@@ -26,7 +26,13 @@ from tests.database.worlds import World, add_public_molecule, add_world
 # What everybody may read whole; of every other table anon sees what `PUBLIC_ROWS` says, or nothing.
 REFERENCE_TABLES = {"public.data_sources", "public.property_types"}
 PUBLIC_ROWS = {"public.molecules": 1, "public.molecule_identifiers": 1, "public.molecular_properties": 1}
-SERVICE_TABLES = {"public.import_runs", "public.import_errors", "private.alembic_version"}
+SERVICE_TABLES = {
+    "public.import_runs",
+    "public.import_errors",
+    "private.alembic_version",
+    "private.service_tokens",
+    "private.token_revocations",
+}
 
 TABLES_SQL = """
 SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('public', 'private') ORDER BY 1
