@@ -6,13 +6,15 @@ from typing import Final
 
 from flask import Flask
 
+from api.auth import routes as auth
 from api.common import access
 from api.imports import routes as imports
 from api.molecules import routes as molecules
 from api.system import routes as system
+from api.tokens import routes as tokens
 
 BASE_PATH: Final = "/api/v1"
-BLUEPRINTS: Final = (molecules.blueprint, imports.blueprint, system.blueprint)
+BLUEPRINTS: Final = (molecules.blueprint, imports.blueprint, tokens.blueprint, auth.blueprint, system.blueprint)
 
 
 def register(app: Flask) -> None:

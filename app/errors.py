@@ -46,6 +46,17 @@ class TokenError(CryoProtectError):
     """The caller's token is present but cannot be accepted."""
 
 
+class RevokedError(TokenError):
+    """The caller's token was good until somebody revoked it."""
+
+    def __init__(self) -> None:
+        super().__init__("The token was revoked.", code="token_revoked")
+
+
+class CredentialsError(CryoProtectError):
+    """An e-mail with its password, or a refresh token, that somebody signs in with is not accepted."""
+
+
 class ForbiddenError(CryoProtectError):
     """The caller is known, but may not do this."""
 
@@ -68,3 +79,7 @@ class UnavailableError(CryoProtectError):
     def __init__(self, detail: str, *, retry_after_s: int = 1, code: str | None = None) -> None:
         super().__init__(detail, code=code)
         self.retry_after_s = retry_after_s
+
+
+class TooManyAttemptsError(UnavailableError):
+    """A part that the request needs has been asked too often; try again after `retry_after_s`."""

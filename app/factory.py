@@ -11,13 +11,16 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import registry
-from api.common import context, effects, errors, headers, limits
+from api.common import context, effects, errors, headers, limits, service_reads
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
 from api.molecules.schemas import MAX_BATCH
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
 from app.services.jwks import Jwks
+from app.services.minting import Minter
+from app.services.revocations import Revocations
+from app.services.supabase_auth import SupabaseAuth
 from app.services.tokens import TokenVerifier
 from config import Settings
 from database.migrate import head
@@ -55,6 +58,7 @@ def create_app(settings: Settings) -> Flask:
     if settings.rate_limits:
         limits.register(app, _allowance(settings))
     headers.register(app, settings.cors_origins)
+    service_reads.register(app)
     registry.register(app)
     return app
 
@@ -74,6 +78,9 @@ def _services(settings: Settings) -> context.Services:
         verifier=TokenVerifier(
             settings.jwt_secret, Jwks(settings.jwks_url) if settings.jwks_url else None, settings.jwt_issuer
         ),
+        revocations=Revocations(database),
+        minter=Minter(settings.jwt_secret),
+        supabase_auth=_supabase_auth(settings),
         chemistry=ChemistryPool(
             settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
         ),
@@ -81,6 +88,12 @@ def _services(settings: Settings) -> context.Services:
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,
     )
+
+
+def _supabase_auth(settings: Settings) -> SupabaseAuth | None:
+    if settings.supabase_url is None or settings.supabase_key is None:
+        return None
+    return SupabaseAuth(settings.supabase_url, settings.supabase_key)
 
 
 def _allowance(settings: Settings) -> limits.Allowance:

@@ -19,7 +19,8 @@ import psycopg
 from rich.console import Console
 
 from app.errors import CryoProtectError
-from app.services.tokens import TokenVerifier, issue_token
+from app.services.minting import issue_token
+from app.services.tokens import TokenVerifier
 from benchmarks import dataset
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError

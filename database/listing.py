@@ -140,6 +140,8 @@ class Listing:
     default_order: tuple[Sort, ...] = (Sort("created_at", descending=True),)
     search: LiteralString | None = None
     """Condition for `q`, with the placeholder `%(q)s`."""
+    key: str = "id"
+    """The field that tells records apart; every order ends with it."""
     by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -166,9 +168,9 @@ class Listing:
     def complete_order(self, order: tuple[Sort, ...]) -> tuple[Sort, ...]:
         """Return the order with the key behind it, in the same direction so that one index serves both."""
         order = order or self.default_order
-        if any(sort.name == "id" for sort in order):
+        if any(sort.name == self.key for sort in order):
             return order
-        return (*order, Sort("id", descending=order[-1].descending))
+        return (*order, Sort(self.key, descending=order[-1].descending))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def compose_one(listing: Listing, shape: Shape) -> str:
         document=_document(listing, shape),
         version=_column(listing, "version"),
         source=sql.SQL(listing.source),
-        id=_column(listing, "id"),
+        id=_column(listing, listing.key),
     ).as_string()
 
 

@@ -18,6 +18,9 @@ from database.pool import Timing
 
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
+    from app.services.minting import Minter
+    from app.services.revocations import Revocations
+    from app.services.supabase_auth import SupabaseAuth
     from app.services.tokens import TokenVerifier
     from database.session import Database, ReadSession
 
@@ -31,6 +34,10 @@ class Services:
 
     database: Database
     verifier: TokenVerifier
+    revocations: Revocations
+    minter: Minter
+    supabase_auth: SupabaseAuth | None
+    """None where no Supabase project is configured."""
     chemistry: ChemistryPool
     cursor_key: bytes
     limits: Mapping[str, object]
@@ -63,10 +70,12 @@ def timing() -> Timing:
 
 
 def caller() -> Caller:
-    """Return who is asking; the token is read once per request."""
+    """Return who is asking; the token is read once per request, and each time it is asked whether it was revoked."""
     known = g.get("caller")
     if known is None:
-        known = g.caller = read_caller(services().verifier)
+        known = read_caller(services().verifier)
+        services().revocations.check(known.jti)
+        g.caller = known
     return cast("Caller", known)
 
 

@@ -7,11 +7,12 @@ inside its INSERT until the first has ended.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 from flask import Flask, Response, request
 
@@ -21,6 +22,7 @@ from app.errors import InvalidError, MalformedError
 from database.repositories.idempotency import IdempotencyRepository, KeptAnswer
 from database.session import WriteSession
 
+_V = TypeVar("_V", bound=Callable[..., Any])
 KEPT_HEADERS: Final = ("Location", "ETag", "Content-Type")
 MAX_KEY_LENGTH: Final = 255
 
@@ -77,6 +79,23 @@ def replay_early(body_digest: bytes | None = None) -> None:
     if key and not _wants_rollback():
         with services().database.transaction(caller(), timing()) as session:
             _Keeper(IdempotencyRepository(session), key, _request_hash(body_digest)).replay()
+
+
+def unkept(view: _V) -> _V:
+    """Mark a view that answers with tokens: nothing of it is kept, so it takes no key and makes no dry run."""
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
+        if "Idempotency-Key" in request.headers:
+            msg = "tokens are never kept, so this cannot be repeated: leave the Idempotency-Key out"
+            raise MalformedError(msg, code="idempotency_key_refused")
+        if _wants_rollback():
+            msg = "there is no dry run of this: a token works as soon as it is sent"
+            raise MalformedError(msg, code="dry_run_refused")
+        return view(*args, **kwargs)
+
+    wrapper.is_unkept = True  # type: ignore[attr-defined]
+    return cast("_V", wrapper)
 
 
 @dataclass(frozen=True, slots=True)

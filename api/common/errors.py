@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from api.common.json import dumps
 from app.errors import (
     ConflictError,
+    CredentialsError,
     CryoProtectError,
     Fault,
     ForbiddenError,
@@ -21,6 +22,7 @@ from app.errors import (
     NotFoundError,
     StaleError,
     TokenError,
+    TooManyAttemptsError,
     UnavailableError,
 )
 
@@ -30,11 +32,13 @@ LOG: Final = structlog.get_logger("api")
 _STATUSES: Final[dict[type[CryoProtectError], int]] = {
     MalformedError: 400,
     TokenError: 401,
+    CredentialsError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
     StaleError: 412,
     InvalidError: 422,
+    TooManyAttemptsError: 429,
     UnavailableError: 503,
 }
 _TITLES: Final = {
@@ -124,6 +128,8 @@ def _ours(error: CryoProtectError) -> Response:
         LOG.warning("unavailable", code=error.code, cause=type(error.__cause__).__name__ if error.__cause__ else None)
     if isinstance(error, TokenError):
         headers["WWW-Authenticate"] = 'Bearer realm="cryoprotect", error="invalid_token"'
+    if isinstance(error, CredentialsError):
+        headers["WWW-Authenticate"] = 'Bearer realm="cryoprotect"'
     return problem(status, error.detail, code=error.code, faults=error.faults, extra=dict(error.extra), headers=headers)
 
 

@@ -98,5 +98,6 @@ def _timing(response: Response) -> None:
         status=response.status_code,
         duration_ms=round(spent * 1e3, 2),
         role=who.role if who else None,
+        jti=who.jti if who else None,
         request_id=g.request_id,
     )

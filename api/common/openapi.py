@@ -94,6 +94,8 @@ class Description:
     conditional: bool = False
     effect: bool = True
     """Whether a POST changes anything."""
+    may_be_absent: bool = False
+    """Whether the view answers 404 where what it needs is not configured."""
 
 
 def describes(**said: Any) -> Callable[[_V], _V]:  # noqa: ANN401 - the fields of Description
@@ -171,9 +173,10 @@ class _Writer:
             yield _header("If-Match", "The record's ETag, or `*`.", _ETAG, required=True)
         if name == "get" and (said.record or said.media_type != JSON_TYPE):
             yield _header("If-None-Match", "An ETag; 304 where the record still is just that.", {"type": "string"})
-        if name == "post" and said.effect:
+        repeatable = said.effect and not getattr(view, "is_unkept", False)
+        if name == "post" and repeatable:
             yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.", _KEY)
-        if name != "get" and said.effect:
+        if name != "get" and repeatable:
             yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.", _PREFERENCE)
 
     def _schema_parameters(self, schema: type[Schema]) -> Iterator[dict[str, Any]]:
@@ -256,7 +259,7 @@ class _Writer:
 
     def _problems(self, rule: Rule, view: Callable[..., Any], name: str, said: Description) -> list[int]:
         statuses = {400, 401, 429, 503}
-        if rule.arguments:
+        if rule.arguments or said.may_be_absent:
             statuses.add(404)
         if name == "get":
             statuses |= {406, 414, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()

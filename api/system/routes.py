@@ -12,7 +12,8 @@ from api.common.context import caller, services
 from api.common.json import dumps
 from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
-from api.molecules.answers import RELATED
+from api.molecules.answers import RELATED as MOLECULES_RELATED
+from api.tokens.schemas import RELATED as TOKENS_RELATED
 from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
@@ -25,6 +26,7 @@ api: Final = Api(blueprint)
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
+_RELATED: Final = MOLECULES_RELATED | TOKENS_RELATED
 
 
 class LimitsResource(Resource):
@@ -133,7 +135,7 @@ def docs() -> Response:
 @cache
 def _document() -> dict[str, Any]:
     # One app a process, and its views do not change: made at the first call, then kept.
-    return build(current_app._get_current_object(), VERSION, RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
+    return build(current_app._get_current_object(), VERSION, _RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @cache

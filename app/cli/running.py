@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from config import Settings
-from database.embedded import EmbeddedServer
+from database.embedded import EmbeddedServer, base_url
+from database.session import Database
 from database.urls import DatabaseUrls, database_urls
 
 SECRET_BYTES: Final = 48
@@ -38,16 +39,47 @@ def running_database(settings: Settings, log: Callable[[str], None]) -> Iterator
     if not settings.embedded:
         yield settings
         return
-    # libpq fills from these what a URL leaves open; they are about another server.
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        del os.environ[name]
+    _forget_other_servers()
     with EmbeddedServer(settings.data_dir, log=log) as url:
         yield replace(settings, database_url=url)
+
+
+def found_database(settings: Settings) -> Settings | None:
+    """Return the settings with the URL of the database, None where it is the embedded one and does not run."""
+    if not settings.embedded:
+        return settings
+    if not EmbeddedServer(settings.data_dir).is_running:
+        return None
+    _forget_other_servers()
+    return replace(settings, database_url=base_url(settings.data_dir))
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Give the database layer, open for as long as the block."""
+    database = Database(
+        urls_of(settings),
+        min_size=0,
+        max_size=2,
+        timeout_s=settings.pool_timeout_s,
+        transaction_pooler=settings.transaction_pooler,
+    )
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def urls_of(settings: Settings) -> DatabaseUrls:
     """Return the database's URLs by purpose."""
     return database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
+
+
+def _forget_other_servers() -> None:
+    # libpq fills from these what a URL leaves open; they are about another server.
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _make_secret(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bearer tokens: one verifier for all that the service accepts, and the tokens that it mints itself.
+"""Bearer tokens: one verifier for all that the service accepts; `minting` makes the service's own.
 
 PyJWT checks the signature, with a key and an algorithm that the token does not choose. What the claims
 must say is decided here, because the library takes `exp` as text, any `role` and any number that int()
@@ -20,20 +20,21 @@ import re
 import time
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, NoReturn, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
 from app.domain.callers import ANON, Caller, Role
-from app.errors import InvalidError, TokenError
+from app.domain.tokens import MAX_SERVICE_TTL_S
+from app.errors import TokenError
 from app.services.jwks import KID, Jwks, VerifyingKey
 
-__all__ = ["ANON", "SCOPES", "Caller", "TokenVerifier", "issue_token"]
+__all__ = ["ANON", "SCOPES", "Caller", "TokenVerifier"]
 
 SCOPES: Final = frozenset(
     {
@@ -43,6 +44,7 @@ SCOPES: Final = frozenset(
         "experiments:write",
         "predictions:write",
         "toxicity:write",
+        "tokens:write",
     }
 )
 ISSUER: Final = "cryoprotect"
@@ -50,8 +52,6 @@ ISSUER: Final = "cryoprotect"
 AUDIENCE: Final = "authenticated"
 MAX_TOKEN_BYTES: Final = 8192
 LEEWAY_S: Final = 30
-MAX_SERVICE_TTL_S: Final = 24 * 3600
-MAX_TTL_S: Final = 366 * 24 * 3600
 REMEMBERED_TOKENS: Final = 2048
 """At most 2 kB each, 4 MB in all: what is kept of a token is bounded, whatever the token says."""
 
@@ -61,11 +61,11 @@ _LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999; nothing later is a date."""
 # Tuples, because a claim or a header may hold a list, which no set can be asked for.
 _PUBLIC_KEY_ALGORITHMS: Final = ("ES256", "RS256")
-_ROLES: Final = ("anon", "authenticated", "service_role")
+ROLES: Final = ("anon", "authenticated", "service_role")
 _COMPACT_JWS: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_JTI: Final = re.compile(r"[A-Za-z0-9._~:+/=-]{1,128}")
+JTI: Final = re.compile(r"[A-Za-z0-9._~:+/=-]{1,128}")
 # UUID() takes braces, underscores and digits of any alphabet; Postgres would not agree on all of them.
-_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+UUID_TEXT: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _JWS: Final = jwt.PyJWS(algorithms=["HS256", "ES256", "RS256"])
 _HS256: Final = HMACAlgorithm(HMACAlgorithm.SHA256)
 
@@ -99,7 +99,7 @@ class TokenVerifier:
         Raises:
             ValueError: The secret is shorter than 32 bytes, or somebody's public key.
         """
-        self._secret = None if secret is None else _hmac_key(secret)
+        self._secret = None if secret is None else hmac_key(secret)
         self._jwks = jwks
         self._issuer = issuer
         self._audience = audience
@@ -245,7 +245,7 @@ def _refuse(detail: str, *, code: str = "token_invalid") -> NoReturn:
     raise TokenError(detail, code=code) from None
 
 
-def _hmac_key(secret: str) -> bytes:
+def hmac_key(secret: str) -> bytes:
     try:
         key = _HS256.prepare_key(secret)
     except jwt.InvalidKeyError as error:
@@ -314,7 +314,7 @@ def _seconds(claims: Claims, name: str) -> float:
 
 def _accepted_role(claims: Claims, key: VerifyingKey | None) -> Role:
     role = claims.get("role")
-    if role not in _ROLES:
+    if role not in ROLES:
         _refuse("The token's role is not accepted: authenticated and anon are.", code="token_role_refused")
     if role == "service_role":
         _check_service_token(claims, key)
@@ -333,7 +333,7 @@ def _check_service_token(claims: Claims, key: VerifyingKey | None) -> None:
 
 def _user_id(claims: Claims) -> UUID:
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not _UUID.fullmatch(subject):
+    if not isinstance(subject, str) or not UUID_TEXT.fullmatch(subject):
         _refuse("The token's subject is missing or not a UUID.")
     return UUID(subject)
 
@@ -342,7 +342,7 @@ def _jti(claims: Claims) -> str | None:
     if "jti" not in claims:
         return None
     jti = claims["jti"]
-    if not isinstance(jti, str) or not _JTI.fullmatch(jti):
+    if not isinstance(jti, str) or not JTI.fullmatch(jti):
         _refuse("The token's jti is not one.")
     return jti
 
@@ -355,63 +355,3 @@ def _scopes(claims: Claims) -> frozenset[str] | None:
     if not isinstance(scope, str):
         _refuse("The token's scope is not a list of names in one text.")
     return SCOPES & frozenset(scope.split(" "))
-
-
-def issue_token(  # noqa: PLR0913 - what a token says; all but the secret by name
-    secret: str,
-    *,
-    role: str,
-    ttl_s: int,
-    sub: UUID | str | None = None,
-    scopes: Collection[str] | None = None,
-    now: float | None = None,
-) -> str:
-    """Return a new token of the role, signed with the secret; `now` is Unix time in seconds.
-
-    Raises:
-        InvalidError: The role, the subject, the time to live or a scope is not one to mint for.
-        ValueError: The secret is shorter than 32 bytes, or somebody's public key.
-    """
-    _check_role_and_ttl(role, ttl_s)
-    issued_at_s = int(time.time() if now is None else now)
-    claims = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "role": role,
-        "jti": str(uuid4()),
-        "iat": issued_at_s,
-        "exp": issued_at_s + ttl_s,
-        **_subject_claim(role, sub),
-        **_scope_claim(scopes),
-    }
-    return jwt.encode(claims, _hmac_key(secret), algorithm="HS256")
-
-
-def _check_role_and_ttl(role: str, ttl_s: int) -> None:
-    if role not in _ROLES:
-        raise InvalidError.at(pointer="/role", detail="The role must be anon, authenticated or service_role.")
-    longest_s = MAX_SERVICE_TTL_S if role == "service_role" else MAX_TTL_S
-    if type(ttl_s) is not int or not 1 <= ttl_s <= longest_s:
-        raise InvalidError.at(pointer="/ttl", detail=f"A token of role {role} lives for 1 to {longest_s} seconds.")
-
-
-def _subject_claim(role: str, sub: UUID | str | None) -> dict[str, str]:
-    if role != "authenticated":
-        if sub is not None:
-            raise InvalidError.at(pointer="/sub", detail="Only a token of role authenticated has a subject.")
-        return {}
-    if sub is None or not _UUID.fullmatch(str(sub)):
-        raise InvalidError.at(
-            pointer="/sub", detail="A token of role authenticated needs a user's UUID as its subject."
-        )
-    return {"sub": str(UUID(str(sub)))}
-
-
-def _scope_claim(scopes: Collection[str] | None) -> dict[str, str]:
-    if scopes is None:
-        return {}
-    if unknown := sorted(set(scopes) - SCOPES):
-        raise InvalidError.at(
-            pointer="/scopes", detail=f"Unknown: {', '.join(unknown)}. The scopes are {', '.join(sorted(SCOPES))}."
-        )
-    return {"scope": " ".join(sorted(set(scopes)))}

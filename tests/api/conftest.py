@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -15,9 +16,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 import requests
+import structlog
 from flask import Flask
+from structlog.testing import LogCapture
 
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from config import Settings
 from database.urls import DatabaseUrls
 from tests.api.catalogue import HIDDEN, MOLECULES, POLYMERS, PUBLIC_COUNT
@@ -81,6 +84,18 @@ def add_polymer(admin: psycopg.Connection) -> Callable[..., str]:
         return str(molecule_id)
 
     return add
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    """Give everything that the app's own loggers are told, at every level."""
+    capture = LogCapture()
+    every_level = structlog.make_filtering_bound_logger(logging.NOTSET)
+    for name, module in list(sys.modules.items()):
+        for attribute in ("LOG", "_log"):
+            if name.startswith(("api.", "app.")) and hasattr(getattr(module, attribute, None), "bind"):
+                monkeypatch.setattr(module, attribute, structlog.wrap_logger(None, [capture], every_level))
+    return capture
 
 
 @pytest.fixture(scope="session")

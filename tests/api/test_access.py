@@ -16,7 +16,7 @@ from api import registry
 from api.common import access
 from api.common.resource import Api as ResourceApi
 from api.common.resource import Resource
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from tests.api.bodies import DMSO
 from tests.api.problems import problem
 from tests.plugins.api import Api

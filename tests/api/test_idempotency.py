@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from tests.api.bodies import DMSO, ETHANOL, GLYCEROL
 from tests.api.problems import problem
 from tests.plugins.api import Api

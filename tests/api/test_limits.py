@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from tests.api.problems import problem
 from tests.plugins.api import Api
 from tests.plugins.database import SECRET

@@ -11,7 +11,7 @@ from flask import Flask
 
 import app as package
 from app.seed import RELEASE
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from database import migrate
 from tests.api.problems import problem
 from tests.plugins.api import Api

@@ -54,22 +54,29 @@ PARAMETERS: Final[dict[str, object]] = {
     "claims": "{}",
     "count": 3,
     "existing": 1,
+    "expires_at": MOMENT,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
     "is_public": True,
+    "issued_at": MOMENT,
+    "jti": "jti",
     "key": "key",
     "kinds": ["id", "inchikey", "cas:cas_number"],
     "licence": None,
+    "longest": dt.timedelta(days=1),
     "name": "name",
+    "parent_jti": None,
     "project_id": KEY,
     "property_type": None,
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
+    "revoked_by": None,
     "role": "anon",
     "rows": "[]",
     "run_id": KEY,
+    "scopes": ["molecules:write"],
     "sets_is_public": False,
     "sets_name": True,
     "sets_project_id": False,
@@ -105,8 +112,11 @@ NOT_PLANNED: Final = {
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
+    "database.repositories.tokens": (SERVICE,),
     "database.session": (ANON, USER, SERVICE),
 }
+# Who reads a listing; everybody, where it is not here.
+READERS: Final[dict[str, tuple[Caller, ...]]] = {"tokens": (SERVICE,)}
 ADMIN_MODULES: Final = {"database.migrate", "database.embedded", "database.cluster"}
 
 
@@ -136,6 +146,11 @@ def _listings() -> list[Listing]:
 
 CONSTANTS: Final = _constants()
 LISTINGS: Final = _listings()
+ASKED: Final = [
+    pytest.param(listing, caller, id=f"{listing.name}-{caller.role}")
+    for listing in LISTINGS
+    for caller in READERS.get(listing.name, (ANON, USER, SERVICE))
+]
 
 
 class Planner:
@@ -227,12 +242,13 @@ def test_a_constant_is_planned_as_whoever_sends_it(planner: Planner, name: str) 
         planner.plan(CONSTANTS[name], PARAMETERS | OWN_PARAMETERS.get(module, {}), caller)
 
 
-@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
-@pytest.mark.parametrize("caller", [ANON, USER, SERVICE], ids=["anon", "user", "service"])
+@pytest.mark.parametrize(("listing", "caller"), ASKED)
 class TestListings:
     """All that can be asked of a listing, as everybody who may ask."""
 
     def test_every_shape_of_one_record(self, planner: Planner, listing: Listing, caller: Caller) -> None:
+        if "version" not in listing.by_name:
+            pytest.skip("its records are listed only")
         for shape in _shapes(listing):
             planner.plan(compose_one(listing, shape), {"id": KEY}, caller)
 

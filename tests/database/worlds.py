@@ -32,6 +32,11 @@ WITH team AS (
 ), kept AS (
     INSERT INTO private.idempotency_keys (caller, key, request_hash, status, headers, body)
     VALUES (%(user)s::text, 'private key', '\\x00', 201, '{}', '\\x00')
+), token AS (
+    INSERT INTO private.service_tokens (jti, issued_at, expires_at)
+    VALUES (%(source)s::text, now(), now() + interval '1 hour')
+), revocation AS (
+    INSERT INTO private.token_revocations (jti, expires_at) VALUES (%(source)s::text, now() + interval '1 hour')
 )
 INSERT INTO public.molecules (
     id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, fingerprint,

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.factory import create_app
-from app.services.tokens import issue_token
+from app.services.minting import issue_token
 from config import Settings
 from database.urls import DatabaseUrls
 from tests.plugins.database import SECRET
@@ -86,6 +86,8 @@ def close(application: Flask) -> None:
     parts = application.extensions["cryoprotect"]
     parts.database.close()
     parts.chemistry.close()
+    if parts.supabase_auth is not None:
+        parts.supabase_auth.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`cryoprotect token issue`: what it prints, and what it says where it cannot."""
+"""`cryoprotect token issue` without a database: what it prints, and what it says where it cannot."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -25,29 +26,40 @@ USER = "5b6a7c1e-90ab-4cde-8f01-23456789abcd"
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CRYOPROTECT_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SUPABASE_JWT_SECRET", SECRET)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+def not_recorded(printed: str) -> str:
+    jti = claims(printed)["jti"]
+    return f"The database cannot be reached, so the token is not recorded. It can be revoked by its jti: {jti}\n"
 
 
 def issue(*options: str) -> Result:
     return CliRunner().invoke(token, ["issue", *options])
 
 
+def claims(printed: str) -> dict[str, Any]:
+    said: dict[str, Any] = jwt.decode(printed.strip(), SECRET, algorithms=["HS256"], audience="authenticated")
+    return said
+
+
 def lifetime_s(printed: str) -> int:
-    claims = jwt.decode(printed.strip(), SECRET, algorithms=["HS256"], audience="authenticated")
-    return int(claims["exp"]) - int(claims["iat"])
+    return int(claims(printed)["exp"]) - int(claims(printed)["iat"])
 
 
 def test_a_token_and_nothing_else_is_printed() -> None:
     done = issue("--role", "service_role", "--ttl", "1h")
 
     assert done.exit_code == 0
-    assert done.stderr == ""
+    assert done.stderr == not_recorded(done.stdout)
     assert done.stdout.count("\n") == 1
     assert TokenVerifier(SECRET, None, None).verify(done.stdout.rstrip("\n")).role == "service_role"
 
 
-def test_a_users_token_names_the_user() -> None:
+def test_a_users_token_names_the_user_and_is_not_recorded_anywhere() -> None:
     done = issue("--role", "authenticated", "--sub", USER)
 
+    assert done.stderr == ""
     assert TokenVerifier(SECRET, None, None).verify(done.stdout.strip()).user_id == UUID(USER)
 
 
@@ -177,5 +189,21 @@ def test_as_a_process_it_writes_one_line_to_stdout_that_verifies() -> None:
         env=dict(os.environ),
     )
 
-    assert done.stderr == ""
+    assert done.stderr == not_recorded(done.stdout)
     assert TokenVerifier(SECRET, None, None, clock=time.time).verify(done.stdout.removesuffix("\n")).jti
+
+
+def test_no_database_is_made_or_started_to_record_a_token(tmp_path: Path) -> None:
+    issue("--role", "service_role")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_printing_a_users_token_does_not_wait_for_the_driver_of_a_database() -> None:
+    script = "import sys; from app.cli.token import token; token(sys.argv[1:], standalone_mode=False); "
+    script += "print([name for name in ('psycopg', 'alembic') if name in sys.modules])"
+    command = [sys.executable, "-c", script, "issue", "--role", "anon"]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=PROJECT)
+
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -25,7 +25,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from app.domain.callers import ANON
 from app.errors import InvalidError, TokenError, UnavailableError
 from app.services.jwks import GRACE_S, MAX_AGE_S, PAUSE_S, Jwks, KeySetError
-from app.services.tokens import LEEWAY_S, MAX_TOKEN_BYTES, REMEMBERED_TOKENS, SCOPES, TokenVerifier, issue_token
+from app.services.minting import issue_token
+from app.services.tokens import LEEWAY_S, MAX_TOKEN_BYTES, REMEMBERED_TOKENS, SCOPES, TokenVerifier
 
 SECRET: Final = "a-secret-that-only-these-tests-know-of"
 ISSUER: Final = "https://project.example/auth/v1"
@@ -1115,8 +1116,8 @@ def test_a_token_minted_with_no_scope_at_all_may_write_nothing(embedded: TokenVe
     assert embedded.verify(issue_token(SECRET, role="service_role", ttl_s=60, now=NOW)).scopes is None
 
 
-def test_the_scopes_are_the_six_that_views_ask_for() -> None:
-    nouns = ("molecules", "imports", "mixtures", "experiments", "predictions", "toxicity")
+def test_the_scopes_are_the_seven_that_views_ask_for() -> None:
+    nouns = ("molecules", "imports", "mixtures", "experiments", "predictions", "toxicity", "tokens")
 
     assert {f"{noun}:write" for noun in nouns} == SCOPES
 

@@ -1,0 +1,1 @@
+"""Service tokens over HTTP."""
