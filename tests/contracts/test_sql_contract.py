@@ -67,6 +67,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
+    "request_id": "a-request",
     "role": "anon",
     "rows": "[]",
     "run_id": KEY,
