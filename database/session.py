@@ -30,7 +30,8 @@ SELECT set_config('role', %(role)s, true),
 """
 WRITE_PREAMBLE_SQL: Final = """
 SELECT set_config('role', %(role)s, true),
-       set_config('request.jwt.claims', %(claims)s, true)
+       set_config('request.jwt.claims', %(claims)s, true),
+       set_config('cryoprotect.request_id', %(request_id)s, true)
 """
 ENSURE_PROFILE_SQL: Final = "SELECT private.ensure_profile()"
 CHECK_DEFERRED_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
@@ -126,17 +127,20 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, caller: Caller, timing: Timing | None = None, *, rollback: bool = False
+        self, caller: Caller, timing: Timing | None = None, *, rollback: bool = False, request_id: str = ""
     ) -> Iterator[WriteSession]:
         """Give a session whose changes are committed when the block ends well.
 
-        With `rollback` everything is checked, deferred constraints too, and nothing is kept.
+        With `rollback` everything is checked, deferred constraints too, and nothing is kept. The audit log
+        keeps `request_id` with each change.
 
         Raises:
             CryoProtectError: What the database refused, in the service's own terms.
         """
         try:
-            with self._pool(caller).transaction(lambda c: _begin(c, caller), timing or Timing()) as connection:
+            with self._pool(caller).transaction(
+                lambda c: _begin(c, caller, request_id), timing or Timing()
+            ) as connection:
                 session = WriteSession(connection, caller)
                 yield session
                 if rollback:
@@ -165,10 +169,10 @@ def _identity(caller: Caller) -> dict[str, object]:
     return {"role": caller.role, "claims": caller.claims_json}
 
 
-def _begin(connection: psycopg.Connection, caller: Caller) -> None:
+def _begin(connection: psycopg.Connection, caller: Caller, request_id: str) -> None:
     with connection.pipeline():
         connection.execute("BEGIN")
-        connection.execute(WRITE_PREAMBLE_SQL, _identity(caller))
+        connection.execute(WRITE_PREAMBLE_SQL, _identity(caller) | {"request_id": request_id})
         if caller.role == "authenticated":
             # Rows refer to their creator's profile, which is made with the first of them.
             connection.execute(ENSURE_PROFILE_SQL)

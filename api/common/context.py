@@ -64,6 +64,11 @@ def _begin() -> None:
     g.timing = Timing()
 
 
+def request_id() -> str:
+    """Return what the client, the log and the audit log call this request."""
+    return cast("str", g.request_id)
+
+
 def timing() -> Timing:
     """Return the request's clock."""
     return cast("Timing", g.timing)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from flask import Flask, Response, request
 
-from api.common.context import caller, services, timing
+from api.common.context import caller, request_id, services, timing
 from api.common.errors import HttpError
 from app.errors import InvalidError, MalformedError
 from database.repositories.idempotency import IdempotencyRepository, KeptAnswer
@@ -55,7 +55,7 @@ def writing(body_digest: bytes | None = None) -> Iterator[Effect]:
     `body_digest` is the SHA-256 of a body that was read as a stream and cannot be read again.
     """
     key, rollback = _key(), _wants_rollback()
-    with services().database.transaction(caller(), timing(), rollback=rollback) as session:
+    with services().database.transaction(caller(), timing(), rollback=rollback, request_id=request_id()) as session:
         keeper = (
             _Keeper(IdempotencyRepository(session), key, _request_hash(body_digest)) if key and not rollback else None
         )

@@ -10,6 +10,8 @@ from typing import Final
 import structlog
 from flask import Flask, Response, g, request
 
+from api.common.context import request_id
+
 LOG: Final = structlog.get_logger("access")
 
 _CONSTANT: Final = (
@@ -99,5 +101,5 @@ def _timing(response: Response) -> None:
         duration_ms=round(spent * 1e3, 2),
         role=who.role if who else None,
         jti=who.jti if who else None,
-        request_id=g.request_id,
+        request_id=request_id(),
     )

@@ -72,6 +72,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
+    "request_id": "a-request",
     "revoked_by": None,
     "role": "anon",
     "rows": "[]",

@@ -14,6 +14,7 @@ from database.session import WRITE_PREAMBLE_SQL
 from database.urls import DatabaseUrls
 
 REFUSED = "42501"
+REQUEST_ID = "a-request"
 Statement = str | sql.Composed
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -46,7 +47,8 @@ def acting(urls: DatabaseUrls, caller: Caller) -> Iterator[Acting]:
     """Give a transaction with the caller's role and claims, undone at the end."""
     login = urls.service if caller.role == "service_role" else urls.request
     with psycopg.connect(login) as connection:
-        connection.execute(WRITE_PREAMBLE_SQL, {"role": caller.role, "claims": caller.claims_json})
+        identity = {"role": caller.role, "claims": caller.claims_json, "request_id": REQUEST_ID}
+        connection.execute(WRITE_PREAMBLE_SQL, identity)
         yield Acting(connection)
         connection.rollback()
 

@@ -37,6 +37,7 @@ PUBLIC_ROWS = {
 SERVICE_TABLES = {
     "public.import_runs",
     "public.import_errors",
+    "public.audit_log",
     "private.alembic_version",
     "private.service_tokens",
     "private.token_revocations",
