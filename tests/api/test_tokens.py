@@ -470,7 +470,7 @@ def reads(logs: LogCapture) -> list[dict[str, Any]]:
         ("GET", "/molecules?name=secret", "/api/v1/molecules", 200),
         ("HEAD", "/molecules", "/api/v1/molecules", 200),
         ("GET", "/molecules?format=ndjson", "/api/v1/molecules", 200),
-        ("GET", f"/molecules/{uuid4()}", "/api/v1/molecules/<uuid:molecule_id>", 404),
+        ("GET", "/molecules/00000000-0000-0000-0000-000000000001", "/api/v1/molecules/<uuid:molecule_id>", 404),
         ("GET", "/molecules?limit=x", "/api/v1/molecules", 422),
         ("GET", "/tokens", "/api/v1/tokens", 200),
         ("POST", "/molecules/lookup", "/api/v1/molecules/lookup", 200),
