@@ -49,10 +49,13 @@ ROWS: Final = 20_000
 # A value of the type that the code sends, for each placeholder of a constant.
 PARAMETERS: Final[dict[str, object]] = {
     "added": 1,
+    "anyway": False,
     "body": b"{}",
     "caller": str(KEY),
     "claims": "{}",
     "count": 3,
+    "error": "why",
+    "every_s": 900.0,
     "existing": 1,
     "headers": "{}",
     "id": KEY,
@@ -60,13 +63,16 @@ PARAMETERS: Final[dict[str, object]] = {
     "is_public": True,
     "key": "key",
     "kinds": ["id", "inchikey", "cas:cas_number"],
+    "lease_s": 900.0,
     "licence": None,
+    "limit_ms": "2000",
     "name": "name",
     "project_id": KEY,
     "property_type": None,
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
+    "retry_s": 300.0,
     "role": "anon",
     "rows": "[]",
     "run_id": KEY,
@@ -74,10 +80,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "sets_name": True,
     "sets_project_id": False,
     "source_id": KEY,
+    "started_at": MOMENT,
     "status": 201,
+    "task": "task",
     "url": None,
     "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "56-81-5"],
     "version": 1,
+    "within_s": 30.0,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {"database.migrate": {"key": 7}}
 VALUES: Final[dict[Kind, Any]] = {
@@ -103,6 +112,7 @@ NOT_PLANNED: Final = {
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
+    "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.session": (ANON, USER, SERVICE),

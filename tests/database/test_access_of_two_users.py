@@ -34,7 +34,12 @@ PUBLIC_ROWS = {
     "public.mixtures": 1,
     "public.mixture_components": 1,
 }
-SERVICE_TABLES = {"public.import_runs", "public.import_errors", "private.alembic_version"}
+SERVICE_TABLES = {
+    "public.import_runs",
+    "public.import_errors",
+    "private.alembic_version",
+    "private.maintenance_runs",
+}
 
 TABLES_SQL = """
 SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('public', 'private') ORDER BY 1

@@ -32,6 +32,8 @@ WITH team AS (
 ), kept AS (
     INSERT INTO private.idempotency_keys (caller, key, request_hash, status, headers, body)
     VALUES (%(user)s::text, 'private key', '\\x00', 201, '{}', '\\x00')
+), task AS (
+    INSERT INTO private.maintenance_runs (task, error) VALUES (%(user)s::text, 'private error')
 )
 INSERT INTO public.molecules (
     id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, fingerprint,
