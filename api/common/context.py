@@ -18,6 +18,7 @@ from database.pool import Timing
 
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
+    from app.services.maintenance import MaintenanceThread
     from app.services.tokens import TokenVerifier
     from database.session import Database, ReadSession
 
@@ -32,6 +33,8 @@ class Services:
     database: Database
     verifier: TokenVerifier
     chemistry: ChemistryPool
+    maintenance: MaintenanceThread
+    """Started by the web server's workers."""
     cursor_key: bytes
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""

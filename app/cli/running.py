@@ -13,6 +13,7 @@ from typing import Final
 
 from config import Settings
 from database.embedded import EmbeddedServer
+from database.session import Database
 from database.urls import DatabaseUrls, database_urls
 
 SECRET_BYTES: Final = 48
@@ -43,6 +44,23 @@ def running_database(settings: Settings, log: Callable[[str], None]) -> Iterator
         del os.environ[name]
     with EmbeddedServer(settings.data_dir, log=log) as url:
         yield replace(settings, database_url=url)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Give the database layer, open for as long as the block."""
+    database = Database(
+        urls_of(settings),
+        min_size=0,
+        max_size=2,
+        timeout_s=settings.pool_timeout_s,
+        transaction_pooler=settings.transaction_pooler,
+    )
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def urls_of(settings: Settings) -> DatabaseUrls:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
-from app.cli.running import running_database, urls_of, with_secret
+from app.cli.running import open_database, running_database, with_secret
 from app.services.chemistry import ChemistryPool
 from app.services.seed_molecules import seed as add_seed
 from config import Settings
-from database.session import Database
 
 
 @click.command()
@@ -21,22 +22,11 @@ def seed() -> None:
 
 def put_in(settings: Settings) -> int:
     """Put the seed into a migrated database and return how many molecules are new."""
-    database = Database(
-        urls_of(settings),
-        min_size=0,
-        max_size=2,
-        timeout_s=settings.pool_timeout_s,
-        transaction_pooler=settings.transaction_pooler,
-    )
     chemistry = ChemistryPool(
         settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
     )
-    database.open()
-    try:
+    with open_database(settings) as database, closing(chemistry):
         return add_seed(database, chemistry, click.echo)
-    finally:
-        chemistry.close()
-        database.close()
 
 
 def _note(text: str) -> None:
