@@ -52,6 +52,9 @@ class Settings:
     supabase_url: str | None = None
     supabase_key: str | None = field(default=None, repr=False)
 
+    maintenance_interval_s: float = 60.0
+    """How often each worker looks for maintenance that is due; 0 means never."""
+
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
     rate_limits: bool = True
@@ -115,6 +118,7 @@ class Settings:
             jwks_url=f"{supabase_url.rstrip('/')}/auth/v1/.well-known/jwks.json" if supabase_url else None,
             supabase_url=supabase_url,
             supabase_key=env.get("SUPABASE_KEY") or None,
+            maintenance_interval_s=_number(env, "MAINTENANCE_INTERVAL_S", cls.maintenance_interval_s, 0.0, 86400.0),
             cors_origins=_origins(env),
             trusted_proxies=_number(env, "TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
             rate_limits=_switch(env, "RATE_LIMITS", default=True),

@@ -18,6 +18,7 @@ from api.molecules.schemas import MAX_BATCH
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
 from app.services.jwks import Jwks
+from app.services.maintenance import MaintenanceThread
 from app.services.minting import Minter
 from app.services.revocations import Revocations
 from app.services.supabase_auth import SupabaseAuth
@@ -84,6 +85,7 @@ def _services(settings: Settings) -> context.Services:
         chemistry=ChemistryPool(
             settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
         ),
+        maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,

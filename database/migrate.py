@@ -50,6 +50,9 @@ MISSING_PRIVILEGES_SQL: Final = """
 SELECT 'GRANT CREATE ON DATABASE ' || quote_ident(current_database()) || ' TO ' || quote_ident(current_user) || ';'
 WHERE NOT has_database_privilege(current_database(), 'CREATE')
 UNION ALL
+SELECT 'GRANT TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' TO ' || quote_ident(current_user) || ';'
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+UNION ALL
 SELECT 'GRANT CREATE ON SCHEMA public TO ' || quote_ident(current_user) || ';'
 WHERE NOT has_schema_privilege('public', 'CREATE')
 """

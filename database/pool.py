@@ -87,12 +87,12 @@ class Pool:
             timing.database_s += time.perf_counter() - started
             self._give_back(connection)
 
-    def run(self, work: Callable[[psycopg.Connection], _R], timing: Timing) -> _R:
+    def run(self, work: Callable[[psycopg.Connection], _R], timing: Timing, wait_s: float | None = None) -> _R:
         """Return what `work` answers; it is called again once when its connection turns out to be dead.
 
-        `work` must be safe to repeat: a read.
+        `work` must be safe to repeat: a read. It waits for a connection as long as all do, or `wait_s`.
         """
-        return self._recovering(lambda: self._attempt(work, timing))
+        return self._recovering(lambda: self._attempt(work, timing, wait_s))
 
     def _recovering(self, attempt: Callable[[], _R]) -> _R:
         """Return what the attempt gives; where its connection is dead, drain the pool and try once more."""
@@ -104,8 +104,8 @@ class Pool:
             self._pool.drain()
             return attempt()
 
-    def _attempt(self, work: Callable[[psycopg.Connection], _R], timing: Timing) -> _R:
-        connection = self._take(timing)
+    def _attempt(self, work: Callable[[psycopg.Connection], _R], timing: Timing, wait_s: float | None) -> _R:
+        connection = self._take(timing, wait_s)
         started = time.perf_counter()
         try:
             return work(connection)
@@ -123,10 +123,10 @@ class Pool:
             raise
         return connection
 
-    def _take(self, timing: Timing) -> psycopg.Connection:
+    def _take(self, timing: Timing, wait_s: float | None = None) -> psycopg.Connection:
         started = time.perf_counter()
         try:
-            return self._pool.getconn()
+            return self._pool.getconn(wait_s)
         finally:
             timing.pool_s += time.perf_counter() - started
 

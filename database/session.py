@@ -48,10 +48,11 @@ class Session(Protocol):
 class ReadSession:
     """Reads of one caller; each call is a READ ONLY transaction of its own, in one round trip."""
 
-    def __init__(self, pool: Pool, caller: Caller, timing: Timing) -> None:
+    def __init__(self, pool: Pool, caller: Caller, timing: Timing, wait_s: float | None = None) -> None:
         self._pool = pool
         self._caller = caller
         self._timing = timing
+        self._wait_s = wait_s
 
     def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows."""
@@ -60,7 +61,7 @@ class ReadSession:
     def rows_of_each(self, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         """Return the rows of several statements, all seen by one transaction in one round trip."""
         try:
-            return self._pool.run(lambda connection: self._send(connection, statements), self._timing)
+            return self._pool.run(lambda connection: self._send(connection, statements), self._timing, self._wait_s)
         except Exception as error:
             known = translate(error)
             if known is None:
@@ -121,9 +122,9 @@ class Database:
         self._request.close()
         self._service.close()
 
-    def reading(self, caller: Caller, timing: Timing | None = None) -> ReadSession:
-        """Return a session that reads with the caller's eyes."""
-        return ReadSession(self._pool(caller), caller, timing or Timing())
+    def reading(self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None) -> ReadSession:
+        """Return a session that reads with the caller's eyes; `wait_s` is its own patience for a connection."""
+        return ReadSession(self._pool(caller), caller, timing or Timing(), wait_s)
 
     @contextmanager
     def transaction(

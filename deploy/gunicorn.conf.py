@@ -16,7 +16,7 @@ import sys
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import gunicorn.http.wsgi
@@ -103,13 +103,25 @@ def on_starting(_server: object) -> None:
         sys.exit(1)
 
 
+def post_worker_init(worker: Worker) -> None:
+    """Let the worker look after what comes round by itself."""
+    services = _services(worker)
+    if services is not None:
+        services.maintenance.start()
+
+
 def worker_exit(_server: object, worker: Worker) -> None:
     """Close the worker's connections and end its chemistry processes while its event loop still turns."""
-    # Found by name: the app's modules may not be imported here, before the workers are patched.
-    services = getattr(worker.wsgi, "extensions", {}).get("cryoprotect")
+    services = _services(worker)
     if services is not None:
+        services.maintenance.stop()
         services.chemistry.close()
         services.database.close()
+
+
+def _services(worker: Worker) -> Any:  # noqa: ANN401 - the app's modules may not be imported before the patching
+    # By name for the same reason; none where the app could not be loaded.
+    return getattr(worker.wsgi, "extensions", {}).get("cryoprotect")
 
 
 def write_problem(client: socket.socket, status: int, reason: str, detail: str) -> None:

@@ -18,6 +18,7 @@ from database.pool import Timing
 
 if TYPE_CHECKING:
     from app.services.chemistry import ChemistryPool
+    from app.services.maintenance import MaintenanceThread
     from app.services.minting import Minter
     from app.services.revocations import Revocations
     from app.services.supabase_auth import SupabaseAuth
@@ -39,6 +40,8 @@ class Services:
     supabase_auth: SupabaseAuth | None
     """None where no Supabase project is configured."""
     chemistry: ChemistryPool
+    maintenance: MaintenanceThread
+    """Started by the web server's workers."""
     cursor_key: bytes
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""

@@ -1,4 +1,4 @@
-"""Limits, version and caller under the API; health, OpenAPI and documentation beside it."""
+"""Limits, version and caller under the API; health, metrics, OpenAPI and documentation beside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 from flask import Blueprint, Response, current_app, render_template
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from api.common import access
 from api.common.context import caller, services
@@ -13,6 +14,7 @@ from api.common.json import dumps
 from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
 from api.molecules.answers import RELATED as MOLECULES_RELATED
+from api.system.metrics import REGISTRY
 from api.tokens.schemas import RELATED as TOKENS_RELATED
 from app import VERSION
 from app.domain.callers import SERVICE
@@ -113,6 +115,14 @@ def _revision() -> str | None:
         # A database without our tables, for one: not an error of ours, and nothing to send requests to.
         msg = "the database does not have the schema of this service"
         raise UnavailableError(msg, retry_after_s=5, code="schema_not_at_head") from error
+
+
+@root.get("/metrics")
+@access.public
+def metrics() -> Response:
+    """Give Prometheus the state of the service: numbers only, so that it needs no token."""
+    said = generate_latest(REGISTRY)
+    return Response(said, content_type=CONTENT_TYPE_PLAIN_0_0_4, headers={"Cache-Control": "no-store"})
 
 
 @root.get("/openapi.json")

@@ -1,4 +1,4 @@
-"""`cryoprotect db`: the schema's revision, and the way to the database for other programs.
+"""`cryoprotect db`: the schema's revision, maintenance, and the way to the database for other programs.
 
 Each command works on the database that runs, or starts the embedded one for as long as it takes.
 """
@@ -6,11 +6,13 @@ Each command works on the database that runs, or starts the embedded one for as 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Final
 
 import click
 
-from app.cli.running import running_database, urls_of, with_secret
+from app.cli.running import open_database, running_database, urls_of, with_secret
+from app.services.maintenance import run_due
 from config import Settings
 from database import migrate
 from database.embedded import base_url
@@ -21,7 +23,7 @@ ROLES: Final = ("admin", "request")
 
 @click.group()
 def db() -> None:
-    """Migrate the database, or find it."""
+    """Migrate the database, maintain it, or find it."""
 
 
 @db.command()
@@ -65,6 +67,27 @@ def history(*, as_json: bool) -> None:
         return
     for revision, summary in revisions:
         click.echo(f"{revision}  {summary}")
+
+
+@db.command()
+@click.option("--all", "anyway", is_flag=True, help="Run every task, due or not.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+def maintain(*, anyway: bool, as_json: bool) -> None:
+    """Run the maintenance that is due, as the service does by itself; the exit status is 1 where a task failed."""
+    with (
+        running_database(with_secret(Settings.from_environment()), _note) as settings,
+        open_database(settings) as database,
+    ):
+        runs = run_due(database, anyway=anyway)
+    if as_json:
+        click.echo(json.dumps([asdict(run) for run in runs]))
+    else:
+        for run in runs:
+            click.echo(f"{run.task}  {run.took_ms} ms  {run.error or f'{run.changed} changed'}")
+        if not runs:
+            click.echo("nothing is due")
+    if any(run.error for run in runs):
+        raise SystemExit(1)
 
 
 @db.command()

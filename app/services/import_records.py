@@ -16,6 +16,7 @@ from app.errors import StructureError
 from app.importers import chembl, pubchem
 from app.importers.records import ParsedRecord
 from app.services.chemistry import ChemistryPool
+from app.services.maintenance import refresh_summary_soon
 from database.repositories.molecules import MoleculeRepository, Outcome, OutcomeStatus
 from database.repositories.provenance import ImportFault, ProvenanceRepository, SourceStatement
 from database.session import WriteSession
@@ -84,6 +85,7 @@ def load_records(session: WriteSession, source: SourceStatement, records: Sequen
             if outcome.status is OutcomeStatus.REFUSED
         ],
     )
+    refresh_summary_soon(session)
     return ImportReport(run_id, outcomes)
 
 

@@ -10,6 +10,7 @@ from app.domain.molecules import NewMolecule, Structure
 from app.errors import StructureError
 from app.seed import RELEASE
 from app.services.chemistry import ChemistryPool
+from app.services.maintenance import refresh_summary_soon
 from app.services.seed_records import DATA_SOURCE_NAME, SeedMolecule, property_types, seed_molecules
 from database.repositories.molecules import MoleculeRepository, OutcomeStatus
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
@@ -49,6 +50,7 @@ def seed(database: Database, chemistry: ChemistryPool, log: Callable[[str], None
         outcomes = MoleculeRepository(session).add_many(new, merge=True)
         added = sum(outcome.status is OutcomeStatus.ADDED for outcome in outcomes)
         provenance.finish_run(run_id, added=added, existing=len(outcomes) - added, faults=[])
+        refresh_summary_soon(session)
     log(f"seeded {added} cryoprotectants (release {RELEASE})")
     return added
 

@@ -22,6 +22,13 @@ DELETE FROM private.idempotency_keys
 WHERE caller = %(caller)s AND created_at <= clock_timestamp() - interval '24 hours'
 """
 
+PRUNE_KEYS_SQL: Final = """
+WITH removed AS (
+    DELETE FROM private.idempotency_keys WHERE created_at <= clock_timestamp() - interval '24 hours' RETURNING 1
+)
+SELECT count(*) FROM removed
+"""
+
 ADD_KEPT_ANSWER_SQL: Final = """
 INSERT INTO private.idempotency_keys (caller, key, request_hash, status, headers, body)
 VALUES (%(caller)s, %(key)s, %(request_hash)s, %(status)s, %(headers)s, %(body)s)
@@ -78,3 +85,7 @@ class IdempotencyRepository:
                 "body": answer.body,
             },
         )
+
+    def prune(self) -> int:
+        """Remove what any caller, as far as this one sees, kept more than a day ago; return how many answers."""
+        return int(self._session.rows(PRUNE_KEYS_SQL, {})[0][0])

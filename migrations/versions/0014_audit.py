@@ -15,7 +15,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0014_audit"
-down_revision = "0012_tokens"
+down_revision = "0013_summary"
 
 UPGRADE_SQL: Final = """
 CREATE TABLE public.audit_log (

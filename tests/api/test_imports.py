@@ -429,3 +429,24 @@ def test_a_body_is_not_changed_by_being_imported(service: Api):
     PARSERS["chembl"](body)
 
     assert body == before
+
+
+DUE_SQL: Final = """
+SELECT extract(epoch FROM due_at - clock_timestamp()) FROM private.maintenance_runs WHERE task = 'molecule_summary'
+"""
+
+
+def test_an_import_makes_the_summary_follow_soon(service: Api, admin: psycopg.Connection) -> None:
+    post(service, "chembl", recording("chembl", "molecule_new.json"))
+
+    ((due_s,),) = admin.execute(DUE_SQL.encode()).fetchall()
+    assert 0 < due_s <= 30
+
+
+def test_an_import_that_is_only_tried_leaves_the_summary_be(service: Api, admin: psycopg.Connection) -> None:
+    body = recording("chembl", "molecule_new.json")
+
+    response = service.post("/imports/records?source=chembl", body, headers={"Prefer": "tx=rollback"})
+
+    assert response.headers["Preference-Applied"] == "tx=rollback"
+    assert admin.execute(DUE_SQL.encode()).fetchall() == []

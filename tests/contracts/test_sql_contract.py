@@ -49,10 +49,13 @@ ROWS: Final = 20_000
 # A value of the type that the code sends, for each placeholder of a constant.
 PARAMETERS: Final[dict[str, object]] = {
     "added": 1,
+    "anyway": False,
     "body": b"{}",
     "caller": str(KEY),
     "claims": "{}",
     "count": 3,
+    "error": "why",
+    "every_s": 900.0,
     "existing": 1,
     "expires_at": MOMENT,
     "headers": "{}",
@@ -63,8 +66,10 @@ PARAMETERS: Final[dict[str, object]] = {
     "jti": "jti",
     "key": "key",
     "kinds": ["id", "inchikey", "cas:cas_number"],
+    "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
+    "limit_ms": "2000",
     "name": "name",
     "parent_jti": None,
     "project_id": KEY,
@@ -74,6 +79,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "request_hash": b"hash",
     "request_id": "a-request",
     "revoked_by": None,
+    "retry_s": 300.0,
     "role": "anon",
     "rows": "[]",
     "run_id": KEY,
@@ -82,10 +88,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "sets_name": True,
     "sets_project_id": False,
     "source_id": KEY,
+    "started_at": MOMENT,
     "status": 201,
+    "task": "task",
     "url": None,
     "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "56-81-5"],
     "version": 1,
+    "within_s": 30.0,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {"database.migrate": {"key": 7}}
 VALUES: Final[dict[Kind, Any]] = {
@@ -111,6 +120,7 @@ NOT_PLANNED: Final = {
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
+    "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.repositories.tokens": (SERVICE,),

@@ -41,6 +41,7 @@ SERVICE_TABLES = {
     "private.alembic_version",
     "private.service_tokens",
     "private.token_revocations",
+    "private.maintenance_runs",
 }
 
 TABLES_SQL = """

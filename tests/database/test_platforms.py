@@ -20,6 +20,7 @@ from database import migrate
 from database.cluster import programs
 from database.errors import DatabaseRefusal
 from database.listing import ListRequest
+from database.repositories.maintenance import MaintenanceRepository
 from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.repositories.provenance import ProvenanceRepository
 from database.repositories.system import SystemRepository
@@ -148,6 +149,7 @@ def _check_access(server: str, urls: DatabaseUrls) -> None:
         for world, other in ((alice, bob), (bob, alice)):
             _check_user(database, world, other, public)
         _check_writes(database)
+        _check_summary(database, public)
     finally:
         database.close()
 
@@ -165,6 +167,13 @@ def _check_writes(database: Database) -> None:
         added = MoleculeRepository(session).add(factories.new_molecule("methanol"))
     assert added in _seen(database, writer)
     assert added not in _seen(database, ANON)
+
+
+def _check_summary(database: Database, public: object) -> None:
+    with database.transaction(SERVICE) as session:
+        assert MaintenanceRepository(session).refresh_molecule_summary()
+    for caller in (ANON, factories.user(), SERVICE):
+        assert database.reading(caller).rows("SELECT id FROM public.molecule_summary", {}) == [(public,)]
 
 
 def _seen(database: Database, caller: Caller) -> set[object]:
@@ -262,6 +271,8 @@ def test_a_role_in_a_database_of_anothers_is_told_the_statements_that_help(
 ) -> None:
     _make_migrator(superuser, "BYPASSRLS", "CREATEROLE")
     _empty(superuser, server)
+    # Refreshing the summary takes a temporary table.
+    superuser.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(NAME)))
     urls = _migrators(server)
 
     with pytest.raises(DatabaseRefusal) as refused:

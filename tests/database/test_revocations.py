@@ -132,9 +132,9 @@ def test_a_fetch_counts_from_its_beginning(database: Database, clock: Clock) -> 
     class Slow(Database):
         """Takes so long that its answer is old when it comes."""
 
-        def reading(self, caller: Caller, timing: Timing | None = None) -> ReadSession:
+        def reading(self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None) -> ReadSession:
             clock.now_s += MAX_AGE_S
-            return database.reading(caller, timing)
+            return database.reading(caller, timing, wait_s=wait_s)
 
     revocations = Revocations(Slow.__new__(Slow), clock=clock)
 

@@ -37,6 +37,8 @@ WITH team AS (
     VALUES (%(source)s::text, now(), now() + interval '1 hour')
 ), revocation AS (
     INSERT INTO private.token_revocations (jti, expires_at) VALUES (%(source)s::text, now() + interval '1 hour')
+), task AS (
+    INSERT INTO private.maintenance_runs (task, error) VALUES (%(user)s::text, 'private error')
 )
 INSERT INTO public.molecules (
     id, name, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, fingerprint,

@@ -264,6 +264,23 @@ def test_a_worker_that_is_killed_is_replaced(serve: Serve, made_folder: Path):
     assert serving.get("/health/ready").status_code == 200
 
 
+def test_the_workers_run_what_is_due_once_and_the_metrics_say_so(serve: Serve, made_folder: Path):
+    serving = serve(made_folder, MAINTENANCE_INTERVAL_S="0.2")
+    deadline = time.monotonic() + TIMEOUT_S
+    ran = 'cryoprotect_maintenance_since_run_seconds{task="idempotency_keys"}'
+
+    while ran not in (said := serving.get("/metrics").text) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+
+    assert ran in said
+    assert "cryoprotect_database_at_head 1.0" in said
+    assert serving.stop() == 0
+    assert serving.said.count('"task": "idempotency_keys"') == 1
+    assert "put off" not in serving.said
+    assert "Traceback" not in serving.said
+
+
 def test_every_libpq_variable_of_the_caller_is_kept_from_the_embedded_database(serve: Serve, made_folder: Path):
     serving = serve(made_folder, PGPORT="6000", PGHOST="/nowhere", PGOPTIONS="-c search_path=nowhere", PGDATABASE="no")
 

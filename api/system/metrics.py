@@ -1,0 +1,77 @@
+"""What a monitor scrapes: the build, the database's state and the maintenance's, read when it is asked.
+
+All of it stands in the database, so the answer is the same whichever worker gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from flask import current_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.registry import Collector
+
+from api.common.context import services, timing
+from app import VERSION
+from app.domain.callers import SERVICE
+from app.errors import UnavailableError
+from app.seed import RELEASE
+from app.services.maintenance import MOLECULE_SUMMARY
+from database.repositories.maintenance import MaintenanceReader, TaskState
+
+TIME_LIMIT_S: Final = 2.0
+"""For a connection, and then for the answer: a monitor gives up after 10 s and has then learned nothing."""
+
+
+class StateCollector(Collector):
+    """Reads the state once a scrape, in one round trip, and holds no connection when it goes on."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
+        """Yield the metrics; without a database those that need none."""
+        head = current_app.config["MIGRATION_HEAD"]
+        build = {"version": VERSION, "data_release": RELEASE, "migration_head": head}
+        yield InfoMetricFamily("cryoprotect_build", "What runs here.", build)
+        try:
+            revision, tasks = MaintenanceReader(
+                services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)
+            ).state(limit_s=TIME_LIMIT_S)
+        except UnavailableError:
+            yield GaugeMetricFamily("cryoprotect_database_up", _UP, 0)
+            return
+        except Exception:  # noqa: BLE001 - it answers, but has not the tables of this version
+            revision, tasks = None, []
+        yield GaugeMetricFamily("cryoprotect_database_up", _UP, 1)
+        yield GaugeMetricFamily(
+            "cryoprotect_database_at_head", "Whether the schema is the one that this version needs.", revision == head
+        )
+        yield from _maintenance(tasks)
+
+
+_UP: Final = "Whether the database answered this scrape in time."
+REGISTRY: Final = CollectorRegistry()
+REGISTRY.register(StateCollector())
+
+
+def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
+    since = _by_task("since_run_seconds", "Time since the task's last run that ended well.")
+    took = _by_task("run_duration_seconds", "How long that run took.")
+    failed = _by_task("last_run_failed", "Whether the task's last run failed.")
+    for task in tasks:
+        failed.add_metric([task.task], task.failed)
+        if task.age_s is not None and task.took_s is not None:
+            since.add_metric([task.task], task.age_s)
+            took.add_metric([task.task], task.took_s)
+            if task.task == MOLECULE_SUMMARY:
+                # The rows are those of the moment when the run began.
+                yield GaugeMetricFamily(
+                    "cryoprotect_molecule_summary_age_seconds",
+                    "Time since the summary of public molecules was made, or found to be up to date.",
+                    task.age_s + task.took_s,
+                )
+    yield from (since, took, failed)
+
+
+def _by_task(name: str, documentation: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"cryoprotect_maintenance_{name}", documentation, labels=["task"])
