@@ -339,6 +339,7 @@ USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
 DROP POLICY molecular_properties_select_authenticated ON public.molecular_properties;
 CREATE POLICY molecular_properties_select_authenticated ON public.molecular_properties FOR SELECT TO authenticated
 USING (EXISTS (SELECT FROM public.molecules AS m WHERE m.id = molecule_id));
+REVOKE SELECT ON public.molecule_identifiers, public.molecular_properties FROM anon, authenticated;
 GRANT SELECT ON public.molecule_identifiers, public.molecular_properties TO anon, authenticated;
 DROP POLICY projects_select_authenticated ON public.projects;
 CREATE POLICY projects_select_authenticated ON public.projects FOR SELECT TO authenticated

@@ -2,7 +2,8 @@
 
 Two rules look at several rows and so are checked when the transaction ends: a mixture has a component and no more
 than 100 % of them; and whoever may see a mixture by its being public or in a project may see each of its molecules.
-A component holds its molecule's row, so that the molecule cannot be withdrawn unseen at the same moment.
+Whoever adds a component or shows the mixture to others holds the molecules' rows, so that none can be withdrawn
+unseen at the same moment.
 """
 
 from __future__ import annotations
@@ -143,6 +144,11 @@ FOR EACH ROW EXECUTE FUNCTION private.hold_molecule();
 CREATE FUNCTION private.spread_mixture_access() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
+    -- Others come to see the molecules, which are held as when they were put in.
+    PERFORM FROM public.molecules AS m
+    WHERE m.id = ANY (ARRAY(SELECT c.molecule_id FROM public.mixture_components AS c WHERE c.mixture_id = NEW.id))
+    ORDER BY m.id
+    FOR SHARE;
     UPDATE public.mixture_components SET is_public = NEW.is_public, acl = NEW.acl WHERE mixture_id = NEW.id;
     RETURN NULL;
 END

@@ -12,7 +12,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0012_tokens"
-down_revision = "0008_mixtures"
+down_revision = "0011_toxicity"
 
 UPGRADE_SQL: Final = """
 CREATE TABLE private.service_tokens (

@@ -24,7 +24,10 @@ SELECT m.id, m.name, m.inchikey, m.formula, m.molar_mass_g_mol,
     coalesce(identifiers.count, 0) AS identifier_count,
     coalesce(properties.count, 0) AS property_count,
     coalesce(properties.types, 0) AS property_type_count,
-    coalesce(mixtures.count, 0) AS mixture_count
+    coalesce(mixtures.count, 0) AS mixture_count,
+    coalesce(experiments.count, 0) AS experiment_count,
+    coalesce(predictions.count, 0) AS prediction_count,
+    coalesce(toxicity.count, 0) AS toxicity_result_count
 FROM public.molecules AS m
 LEFT JOIN (
     SELECT i.molecule_id, count(*) AS count
@@ -39,6 +42,18 @@ LEFT JOIN (
     SELECT c.molecule_id, count(*) AS count
     FROM public.mixture_components AS c WHERE c.is_public GROUP BY c.molecule_id
 ) AS mixtures ON mixtures.molecule_id = m.id
+LEFT JOIN (
+    SELECT x.molecule_id, count(*) AS count
+    FROM public.experiments AS x WHERE x.is_public AND x.molecule_id IS NOT NULL GROUP BY x.molecule_id
+) AS experiments ON experiments.molecule_id = m.id
+LEFT JOIN (
+    SELECT x.molecule_id, count(*) AS count
+    FROM public.predictions AS x WHERE x.is_public AND x.molecule_id IS NOT NULL GROUP BY x.molecule_id
+) AS predictions ON predictions.molecule_id = m.id
+LEFT JOIN (
+    SELECT x.molecule_id, count(*) AS count
+    FROM public.toxicity_results AS x WHERE x.is_public AND x.molecule_id IS NOT NULL GROUP BY x.molecule_id
+) AS toxicity ON toxicity.molecule_id = m.id
 WHERE m.is_public;
 -- Nobody reads the view before the migration ends.
 -- squawk-ignore require-concurrent-index-creation
@@ -48,7 +63,7 @@ GRANT SELECT ON private.public_molecule_summary TO anon, authenticated, service_
 
 CREATE VIEW public.molecule_summary WITH (security_invoker = true) AS
 SELECT s.id, s.name, s.inchikey, s.formula, s.molar_mass_g_mol, s.identifier_count, s.property_count,
-    s.property_type_count, s.mixture_count
+    s.property_type_count, s.mixture_count, s.experiment_count, s.prediction_count, s.toxicity_result_count
 FROM private.public_molecule_summary AS s
 JOIN public.molecules AS m ON m.id = s.id
 WHERE m.is_public;
@@ -93,7 +108,7 @@ DECLARE
         FROM pg_stat_all_tables AS t
         WHERE t.relid = ANY (ARRAY[
             'public.molecules', 'public.molecule_identifiers', 'public.molecular_properties',
-            'public.mixture_components'
+            'public.mixture_components', 'public.experiments', 'public.predictions', 'public.toxicity_results'
         ]::regclass[])
     );
 BEGIN

@@ -162,6 +162,19 @@ SELECT private.audit_table('public.project_molecules', 'molecules', 'molecule_id
 SELECT private.audit_table('public.mixtures', 'mixtures', 'id');
 SELECT private.audit_table('public.mixture_components', 'mixtures', 'mixture_id');
 SELECT private.audit_table('public.project_mixtures', 'mixtures', 'mixture_id');
+SELECT private.audit_table('public.experiments', 'experiments', 'id');
+SELECT private.audit_table('public.experiment_results', 'experiments', 'experiment_id');
+SELECT private.audit_table('public.experiment_failures', 'experiments', 'experiment_id');
+SELECT private.audit_table('public.molecule_experiments', 'experiments', 'experiment_id');
+SELECT private.audit_table('public.proteins', 'proteins', 'id');
+SELECT private.audit_table('public.molecule_proteins', 'molecules', 'molecule_id');
+SELECT private.audit_table('public.calculation_methods', 'calculation_methods', 'id');
+SELECT private.audit_table('public.predictions', 'predictions', 'id');
+SELECT private.audit_table('public.toxicity_assays', 'toxicity_assays', 'id');
+SELECT private.audit_table('public.toxicity_endpoints', 'toxicity_endpoints', 'id');
+SELECT private.audit_table('public.assay_endpoints', 'toxicity_assays', 'assay_id');
+SELECT private.audit_table('public.toxicity_results', 'molecules', 'molecule_id');
+SELECT private.audit_table('public.toxicity_scores', 'toxicity_scores', 'id');
 SELECT private.audit_table('private.service_tokens', 'tokens', 'id');
 SELECT private.audit_table('private.token_revocations', 'tokens', 'id');
 
@@ -174,6 +187,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
             UNION ALL
             SELECT x.project_id, x.created_by, x.is_public FROM public.mixtures AS x
             WHERE resource = 'mixtures' AND x.id = record_id
+            UNION ALL
+            SELECT e.project_id, e.created_by, e.is_public FROM public.experiments AS e
+            WHERE resource = 'experiments' AND e.id = record_id
         ) AS r
         WHERE coalesce(r.project_id, r.created_by) = ANY (private.my_editable_keys()) AND NOT r.is_public
             OR r.project_id = ANY (private.my_project_ids('{owner}'))

@@ -23,16 +23,38 @@ from database.session import Database
 from database.urls import DatabaseUrls
 from tests import factories
 from tests.database.acting import REFUSED, acting
-from tests.database.worlds import World, add_public_mixture, add_public_molecule, add_world
+from tests.database.worlds import (
+    World,
+    add_public_findings,
+    add_public_mixture,
+    add_public_molecule,
+    add_world,
+)
 
 # What everybody may read whole; of every other table anon sees what `PUBLIC_ROWS` says, or nothing.
-REFERENCE_TABLES = {"public.data_sources", "public.property_types"}
+REFERENCE_TABLES = {
+    "public.data_sources",
+    "public.property_types",
+    "public.proteins",
+    "public.calculation_methods",
+    "public.toxicity_assays",
+    "public.toxicity_endpoints",
+    "public.assay_endpoints",
+}
 PUBLIC_ROWS = {
     "public.molecules": 1,
     "public.molecule_identifiers": 1,
     "public.molecular_properties": 1,
     "public.mixtures": 1,
     "public.mixture_components": 1,
+    "public.experiments": 1,
+    "public.experiment_results": 1,
+    "public.experiment_failures": 1,
+    "public.molecule_experiments": 1,
+    "public.molecule_proteins": 1,
+    "public.predictions": 1,
+    "public.toxicity_results": 1,
+    "public.toxicity_scores": 1,
 }
 SERVICE_TABLES = {
     "public.import_runs",
@@ -76,7 +98,9 @@ class Table:
 @pytest.fixture
 def victim(admin: psycopg.Connection, emptied: None) -> World:
     """Give a user with a private world, beside a public molecule."""
-    add_public_mixture(admin, add_public_molecule(admin))
+    molecule = add_public_molecule(admin)
+    add_public_mixture(admin, molecule)
+    add_public_findings(admin, molecule)
     return add_world(admin)
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from app.cli.db import db
 from app.domain.callers import SERVICE
 from app.errors import UnavailableError
-from app.services.maintenance import MaintenanceThread, Run, Task, run_due
+from app.services.maintenance import TASKS, MaintenanceThread, Run, Task, run_due
 from database.repositories.idempotency import IdempotencyRepository, KeptAnswer
 from database.repositories.maintenance import Claim, MaintenanceRepository
 from database.session import Database, WriteSession

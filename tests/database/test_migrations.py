@@ -24,10 +24,20 @@ SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname 
 UNION ALL
 SELECT 'policy', tablename, policyname, concat(cmd, roles, qual, with_check) FROM pg_policies
 UNION ALL
-SELECT 'function', pronamespace::regnamespace::text, proname, prosrc || coalesce(proacl::text, '')
+SELECT 'function', pronamespace::regnamespace::text, proname, concat(prosrc, proacl, prosecdef, proconfig)
 FROM pg_proc WHERE pronamespace = 'private'::regnamespace
 UNION ALL
-SELECT 'grant', relnamespace::regnamespace::text, relname, coalesce(relacl::text, '')
+SELECT 'trigger', t.tgrelid::regclass::text, t.tgname, pg_get_triggerdef(t.oid)
+FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+WHERE c.relnamespace IN ('public'::regnamespace, 'private'::regnamespace) AND NOT t.tgisinternal
+UNION ALL
+SELECT 'column grant', attrelid::regclass::text, attname,
+    (SELECT string_agg(item::text, ' ' ORDER BY item::text) FROM unnest(attacl) AS item)
+FROM pg_attribute WHERE attacl IS NOT NULL AND attnum > 0 AND NOT attisdropped
+    AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+UNION ALL
+SELECT 'grant', relnamespace::regnamespace::text, relname,
+    (SELECT string_agg(item::text, ' ' ORDER BY item::text) FROM unnest(relacl) AS item)
 FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'private'::regnamespace) AND relkind = 'r'
 ORDER BY 1, 2, 3, 4
 """
@@ -68,8 +78,11 @@ def test_up_down_and_up_again_gives_the_same_schema(empty: DatabaseUrls) -> None
 def test_each_migration_can_be_taken_back_by_itself(empty: DatabaseUrls) -> None:
     revisions = [revision for revision, _ in migrate.history()]
     for before, revision in zip([None, *revisions], revisions, strict=False):
+        below = _schema(empty) if before else []
         migrate.upgrade(empty, secret=SECRET, revision=revision)
         migrate.downgrade(empty, before or "base")
+        left = _schema(empty) if before else []
         migrate.upgrade(empty, secret=SECRET, revision=revision)
 
+        assert set(left) ^ set(below) == set(), revision
         assert migrate.current(empty) == revision

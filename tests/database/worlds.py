@@ -98,11 +98,56 @@ VALUES (%(mixture)s, %(molecule)s, 0, 2.3, 'mol/L')
 SHARE_MIXTURE_SQL = """
 INSERT INTO public.project_mixtures (project_id, mixture_id, created_by) VALUES (%(project)s, %(mixture)s, %(user)s)
 """
+# What findings refer to and everybody reads: one of each for every caller of this file.
+ADD_REFERENCES_SQL = """
+WITH protein AS (
+    INSERT INTO public.proteins (id, name) VALUES (%(protein)s, 'protein ' || %(protein)s)
+), method AS (
+    INSERT INTO public.calculation_methods (id, name, version, description)
+    VALUES (%(method)s, 'model', %(method)s::text, 'a model')
+), assay AS (
+    INSERT INTO public.toxicity_assays (id, source, name) VALUES (%(assay)s, 'tox21', 'assay ' || %(assay)s)
+), endpoint AS (
+    INSERT INTO public.toxicity_endpoints (id, name, description)
+    VALUES (%(endpoint)s, 'endpoint_' || replace(%(endpoint)s::text, '-', ''), 'an endpoint')
+)
+INSERT INTO public.assay_endpoints (assay_id, endpoint_id) VALUES (%(assay)s, %(endpoint)s)
+"""
+ADD_EXPERIMENT_SQL = """
+INSERT INTO public.experiments (id, molecule_id, outcome, is_public, created_by)
+VALUES (%(experiment)s, %(molecule)s, 'fail', %(is_public)s, %(user)s)
+"""
+ADD_FINDINGS_SQL = """
+WITH result AS (
+    INSERT INTO public.experiment_results (experiment_id, position, property_type, value, unit)
+    VALUES (%(experiment)s, 0, 'post_thaw_viability', 0.1, '1')
+), failure AS (
+    INSERT INTO public.experiment_failures (experiment_id, reason, position) VALUES (%(experiment)s, 'private ice', 0)
+), involved AS (
+    INSERT INTO public.molecule_experiments (experiment_id, molecule_id) VALUES (%(experiment)s, %(molecule)s)
+), binding AS (
+    INSERT INTO public.molecule_proteins (molecule_id, protein_id, source)
+    VALUES (%(molecule)s, %(protein)s, 'chembl')
+), prediction AS (
+    INSERT INTO public.predictions (
+        molecule_id, property_type, method_id, value, unit, in_domain, inputs_hash, created_by
+    )
+    VALUES (%(molecule)s, 'freezing_point', %(method)s, 265.2, 'K', true, repeat('0', 64), %(user)s)
+), tested AS (
+    INSERT INTO public.toxicity_results (molecule_id, assay_id, endpoint_id, hit_call, created_by)
+    VALUES (%(molecule)s, %(assay)s, %(endpoint)s, 'inactive', %(user)s)
+)
+INSERT INTO public.toxicity_scores (molecule_id, method_id, score, coverage, confidence)
+VALUES (%(molecule)s, %(method)s, 0.1, 0.5, 0.5)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What belongs to one user: a molecule of its own, one of its team's project, a third that is in a mixture."""
+    """What belongs to one user: a molecule of its own, one of its team's project, a third that is in a mixture.
+
+    The third has also been experimented on, so the first two can still be removed.
+    """
 
     caller: Caller
     team: UUID
@@ -111,6 +156,7 @@ class World:
     shared: UUID
     mixed: UUID
     mixture: UUID
+    experiment: UUID
 
     @property
     def molecules(self) -> set[UUID]:
@@ -120,7 +166,7 @@ class World:
 
 def add_world(admin: psycopg.Connection) -> World:
     """Store a user's private world and return it."""
-    world = World(factories.user(), *(uuid4() for _ in range(6)))
+    world = World(factories.user(), *(uuid4() for _ in range(7)))
     keys: dict[str, object] = {item.name: getattr(world, item.name) for item in fields(world)[1:]}
     others = {"user": world.caller.user_id, "source": uuid4(), "run": uuid4(), "invited": uuid4()}
     structures = {
@@ -135,7 +181,25 @@ def add_world(admin: psycopg.Connection) -> World:
     admin.execute(ADD_SHARES_SQL, keys | others)
     _add_mixture(admin, world.mixture, world.mixed, user=world.caller.user_id)
     admin.execute(SHARE_MIXTURE_SQL, keys | others)
+    _add_findings(admin, world.experiment, world.mixed, user=world.caller.user_id)
     return world
+
+
+def _add_findings(
+    admin: psycopg.Connection, experiment: UUID, molecule: UUID, *, user: UUID | None, is_public: bool = False
+) -> None:
+    references = add_references(admin)
+    keys: dict[str, object] = {"experiment": experiment, "molecule": molecule, "user": user, "is_public": is_public}
+    with admin.transaction():
+        admin.execute(ADD_EXPERIMENT_SQL, keys)
+        admin.execute(ADD_FINDINGS_SQL, keys | references)
+
+
+def add_references(admin: psycopg.Connection) -> dict[str, UUID]:
+    """Store a protein, a calculation method, an assay and its endpoint, and return their ids by these names."""
+    references = {name: uuid4() for name in ("protein", "method", "assay", "endpoint")}
+    admin.execute(ADD_REFERENCES_SQL, references)
+    return references
 
 
 def _add_mixture(
@@ -159,6 +223,11 @@ def add_public_molecule(admin: psycopg.Connection, name: str = "glycerol", proje
 def add_public_mixture(admin: psycopg.Connection, molecule: UUID) -> None:
     """Store a public mixture of one molecule."""
     _add_mixture(admin, uuid4(), molecule, user=None, is_public=True)
+
+
+def add_public_findings(admin: psycopg.Connection, molecule: UUID) -> None:
+    """Store a public experiment, and all else that can be found out, about a public molecule."""
+    _add_findings(admin, uuid4(), molecule, user=None, is_public=True)
 
 
 def _structure(name: str) -> str:
