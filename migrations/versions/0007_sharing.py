@@ -172,6 +172,9 @@ CREATE INDEX molecules_is_public_idx ON public.molecules (is_public) INCLUDE (ac
 -- Behind `is_public OR` an index of private rows alone is never chosen.
 -- squawk-ignore require-concurrent-index-deletion
 DROP INDEX public.molecules_acl_idx;
+-- An identifier is looked up by its source and kind, too, and those have a unique index with it.
+-- squawk-ignore require-concurrent-index-deletion
+DROP INDEX public.molecule_identifiers_external_id_idx;
 -- `acl` alone is no new version.
 DROP TRIGGER molecules_touch ON public.molecules;
 CREATE TRIGGER molecules_touch BEFORE UPDATE OF
@@ -398,6 +401,8 @@ DROP TRIGGER molecules_spread_access ON public.molecules;
 DROP TRIGGER molecule_identifiers_follow ON public.molecule_identifiers;
 DROP TRIGGER molecular_properties_follow ON public.molecular_properties;
 ALTER TABLE public.molecule_identifiers DROP COLUMN is_public, DROP COLUMN acl;
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX molecule_identifiers_external_id_idx ON public.molecule_identifiers (external_id);
 ALTER TABLE public.molecular_properties DROP COLUMN is_public, DROP COLUMN acl;
 DROP FUNCTION private.spread_molecule_access();
 DROP FUNCTION private.follow_molecule();
