@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import signal
@@ -21,15 +22,17 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset
+from benchmarks import dataset, report, security_report
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
 from benchmarks.load import LoadError
 from benchmarks.pgbench import PgbenchError
 from benchmarks.probes import measure_deep_page, measure_stream
 from benchmarks.processes import PROC, StartError
-from benchmarks.report import Report, console_for_output, print_tables, to_json
+from benchmarks.report import Report, console_for_output
 from benchmarks.scenarios import FURTHER, TARGETED, Scenario
+from benchmarks.security import SecurityReport, measure_security
+from benchmarks.security_data import SIZES
 from benchmarks.targets import Cell
 from database import migrate
 from database.embedded import EmbeddedServer
@@ -50,34 +53,53 @@ class Plan:
     seconds: int
     deep_seconds: int
     scenarios: tuple[Scenario, ...]
+    sizes: tuple[int, ...]
+    """Numbers of molecules at which row-level security is priced."""
+    security_rounds: int
 
 
-FULL: Final = Plan(rounds=3, seconds=3, deep_seconds=2, scenarios=(*TARGETED, *FURTHER))
-QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED)
+FULL: Final = Plan(
+    rounds=3, seconds=3, deep_seconds=2, scenarios=(*TARGETED, *FURTHER), sizes=SIZES, security_rounds=40
+)
+QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15)
+SERVICE: Final = "service"
+SECURITY: Final = "security"
+SECTIONS: Final = (SERVICE, SECURITY)
 
 
 @click.command(name="bench")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 @click.option(
-    "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: 90 seconds instead of six minutes."
+    "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
-def main(*, as_json: bool, quick: bool) -> None:
-    """Measure the service, its peers and the limit side by side."""
+@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section: the service, or row-level security.")
+def main(*, as_json: bool, quick: bool, only: str | None) -> None:
+    """Measure the service, its peers and the limit side by side, and the price of row-level security."""
     notes = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, _stop)
     if not PROC.joinpath("self", "status").is_file():
         _give_up("the benchmark reads /proc and runs on Linux only")
     try:
-        report = run(QUICK if quick else FULL, lambda text: notes.print(text, style="dim"))
+        results = run(
+            QUICK if quick else FULL, [only] if only else SECTIONS, lambda text: notes.print(text, style="dim")
+        )
     except RUN_ERRORS as error:
         _give_up(str(error))
     if as_json:
-        click.echo(to_json(report))
+        click.echo(json.dumps(_document(results), indent=2))
     else:
-        print_tables(report, console_for_output())
+        _print(results, console_for_output())
 
 
-def run(plan: Plan, say: Callable[[str], None]) -> Report:
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run found, by section; None for one that was left out."""
+
+    service: Report | None = None
+    security: SecurityReport | None = None
+
+
+def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
     """Return the figures of one run; everything that it starts has ended when it returns.
 
     Raises:
@@ -88,6 +110,16 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
     load_before = os.getloadavg()[0]
     with ExitStack() as stack:
         arena = _enter_arena(stack, say)
+        return Results(
+            service=_run_service(arena, plan, load_before, say) if SERVICE in sections else None,
+            security=measure_security(arena.admin_url, arena.secret, plan.sizes, plan.security_rounds, say)
+            if SECURITY in sections
+            else None,
+        )
+
+
+def _run_service(arena: Arena, plan: Plan, load_before: float, say: Callable[[str], None]) -> Report:
+    with ExitStack() as stack:
         contestants = enter_all(stack, arena, say)
         servers = [one for one in contestants if isinstance(one, HttpServer)]
         check_same_answers(servers, plan.scenarios)
@@ -106,6 +138,18 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
             deep=measure_deep_page(servers[0], plan.rounds, plan.deep_seconds),
             stream=measure_stream(servers[0]),
         )
+
+
+def _document(results: Results) -> dict[str, object]:
+    document = {} if results.service is None else report.to_json(results.service)
+    return document if results.security is None else document | {"security": security_report.to_json(results.security)}
+
+
+def _print(results: Results, console: Console) -> None:
+    if results.service is not None:
+        report.print_tables(results.service, console)
+    if results.security is not None:
+        security_report.print_tables(results.security, console)
 
 
 def measure(

@@ -1,8 +1,7 @@
-"""What a run found: tables for people, one JSON document for machines."""
+"""What a run found of the service: tables for people, JSON for machines."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -47,33 +46,30 @@ class Report:
         return max(one.generator_cores for cell in self.cells for rounds in cell.rounds.values() for one in rounds)
 
 
-def to_json(report: Report) -> str:
-    """Return the report as a JSON document."""
-    return json.dumps(
-        {
-            "machine": {
-                "cores": os.cpu_count(),
-                "processor": platform.machine(),
-                "python": platform.python_version(),
-                "postgres": report.server_version,
-                "load_average_before": report.load_before,
-            },
-            "method": {
-                "rounds": report.rounds,
-                "seconds": report.seconds,
-                "workers": WORKERS,
-                "connections_per_worker": POOL_SIZE,
-                "molecules": MOLECULES,
-                "visible_molecules": VISIBLE_MOLECULES,
-                "generator_cores_at_most": round(report.generator_cores, 3),
-            },
-            "scenarios": [_cell_json(cell) for cell in report.cells],
-            "deep_page": {"first_ms": _median_ms(report.deep.first), "deep_ms": _median_ms(report.deep.deep)},
-            "stream": asdict(report.stream),
-            "targets": [asdict(verdict) for verdict in report.verdicts],
+def to_json(report: Report) -> dict[str, object]:
+    """Return the report as what a JSON document holds."""
+    return {
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.machine(),
+            "python": platform.python_version(),
+            "postgres": report.server_version,
+            "load_average_before": report.load_before,
         },
-        indent=2,
-    )
+        "method": {
+            "rounds": report.rounds,
+            "seconds": report.seconds,
+            "workers": WORKERS,
+            "connections_per_worker": POOL_SIZE,
+            "molecules": MOLECULES,
+            "visible_molecules": VISIBLE_MOLECULES,
+            "generator_cores_at_most": round(report.generator_cores, 3),
+        },
+        "scenarios": [_cell_json(cell) for cell in report.cells],
+        "deep_page": {"first_ms": _median_ms(report.deep.first), "deep_ms": _median_ms(report.deep.deep)},
+        "stream": asdict(report.stream),
+        "targets": [asdict(verdict) for verdict in report.verdicts],
+    }
 
 
 def print_tables(report: Report, console: Console) -> None:
@@ -92,7 +88,7 @@ def print_tables(report: Report, console: Console) -> None:
         )
     console.print(_scenario_table(report.cells, console))
     console.print(_probe_lines(report))
-    console.print(_target_table(report.verdicts, console))
+    console.print(target_table(report.verdicts, console))
 
 
 def console_for_output() -> Console:
@@ -102,7 +98,7 @@ def console_for_output() -> Console:
 
 
 def _scenario_table(cells: Sequence[Cell], console: Console) -> Table:
-    table = _table(console, "", "answers/s", "median ms", "p99 ms", "cpu ms", "service is")
+    table = table_for(console, "", "answers/s", "median ms", "p99 ms", "cpu ms", "service is")
     for cell in cells:
         table.add_row(cell.name, style="bold")
         for name, rounds in cell.rounds.items():
@@ -132,8 +128,9 @@ def _probe_lines(report: Report) -> str:
     )
 
 
-def _target_table(verdicts: Sequence[Verdict], console: Console) -> Table:
-    table = _table(console, "target", "wanted", "measured", "")
+def target_table(verdicts: Sequence[Verdict], console: Console) -> Table:
+    """Return the targets with what was measured; those that were missed are marked."""
+    table = table_for(console, "target", "wanted", "measured", "")
     for verdict in verdicts:
         measured = f"{verdict.measured:.2f} {verdict.unit}"
         style = "green" if verdict.met else "red bold"
@@ -141,7 +138,8 @@ def _target_table(verdicts: Sequence[Verdict], console: Console) -> Table:
     return table
 
 
-def _table(console: Console, first: str, *others: str) -> Table:
+def table_for(console: Console, first: str, *others: str) -> Table:
+    """Return an empty table whose columns after the first hold figures."""
     table = Table(first, box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII2)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)

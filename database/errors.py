@@ -47,6 +47,7 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "projects_name_check": ("/name", "a name has 1 to 200 characters"),
     "projects_description_check": ("/description", "a description has at most 10,000 characters"),
     "projects_team_id_name_key": ("/name", "the team has a project of this name already"),
+    "molecules_acl_check": ("", "a private molecule is shared with fewer than 100 projects"),
     "molecules_in_use_check": ("", "others see this molecule in a mixture or an experiment; take it out of that first"),
     "mixtures_name_check": ("/name", "a name has 1 to 500 characters"),
     "mixtures_description_check": ("/description", "a description has at most 10,000 characters"),
@@ -140,7 +141,9 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 # Rules over several rows: what is sent is well-formed, but what is stored stands against it.
-_CONFLICTS: Final = frozenset({"team_members_last_owner_check", "molecules_in_use_check", "mixtures_in_use_check"})
+_CONFLICTS: Final = frozenset(
+    {"team_members_last_owner_check", "molecules_acl_check", "molecules_in_use_check", "mixtures_in_use_check"}
+)
 
 # Of the pool itself: it is full or closed, which says nothing about its connections.
 _POOL_ERRORS: Final = (PoolTimeout, TooManyRequests, PoolClosed)
