@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from app.errors import InvalidError
-from app.science.models import osmotic_virial, toxicity_kinetics
+from app.science.models import critical_cooling, glass_transition, osmotic_virial, toxicity_kinetics
 from app.science.models.cases import Case, Composition, Conditions
 from app.science.models.model import Model, Prediction
 
@@ -15,6 +15,8 @@ MODELS: Final[tuple[Model, ...]] = (
     osmotic_virial.VERSION_1,
     toxicity_kinetics.WARNER_WEIBULL,
     toxicity_kinetics.WARNER_2022,
+    glass_transition.GORDON_TAYLOR,
+    critical_cooling.EXPONENTIAL_CCR,
 )
 PROPERTIES: Final = frozenset(name for model in MODELS for name in model.properties)
 
