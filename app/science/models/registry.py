@@ -1,0 +1,90 @@
+"""All models, and what they say of a composition: the one entrance for whoever wants a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from app.errors import InvalidError
+from app.science.models import critical_cooling, glass_transition, osmotic_virial, toxicity_kinetics
+from app.science.models.cases import Case, Composition, Conditions
+from app.science.models.model import Model, Prediction
+
+MODELS: Final[tuple[Model, ...]] = (
+    osmotic_virial.VERSION_2,
+    osmotic_virial.VERSION_1,
+    toxicity_kinetics.WARNER_WEIBULL,
+    toxicity_kinetics.WARNER_2022,
+    glass_transition.GORDON_TAYLOR,
+    critical_cooling.EXPONENTIAL_CCR,
+)
+PROPERTIES: Final = frozenset(name for model in MODELS for name in model.properties)
+
+
+def evaluate(
+    composition: Composition,
+    conditions: Conditions | None = None,
+    properties: Collection[str] = (),
+    models: Collection[str] = (),
+) -> list[Prediction]:
+    """Return what the models say of one composition; those that do not hold for it say why.
+
+    `properties` and `models` (a name, or name@version) choose; empty means all.
+
+    Raises:
+        InvalidError: There is no such property or model.
+    """
+    return evaluate_many([Case(composition, conditions or Conditions())], properties, models)[0]
+
+
+def evaluate_many(
+    cases: Sequence[Case], properties: Collection[str] = (), models: Collection[str] = ()
+) -> list[list[Prediction]]:
+    """Return the predictions of each case, as `evaluate` does of one.
+
+    Raises:
+        InvalidError: There is no such property or model.
+    """
+    chosen, wanted = select(models), _properties(properties)
+    columns = [model.predictions(cases, wanted) for model in chosen]
+    return [[prediction for parts in rows for prediction in parts] for rows in zip(*columns, strict=True)]
+
+
+def select(names: Collection[str] = ()) -> tuple[Model, ...]:
+    """Return the models with these names (all versions) or name@version; all of them where none is named.
+
+    Raises:
+        InvalidError: There is no such model.
+    """
+    known = {model.name for model in MODELS} | {_identity(model) for model in MODELS}
+    strange = sorted(set(names) - known)
+    if strange:
+        raise InvalidError.at("/models", f"no such model: {', '.join(strange)}; there are {', '.join(sorted(known))}")
+    return tuple(model for model in MODELS if not names or model.name in names or _identity(model) in names)
+
+
+def default_model(property_type: str) -> Model:
+    """Return the model that is taken for a property where one has to be chosen.
+
+    Raises:
+        InvalidError: No model predicts the property.
+    """
+    for model in MODELS:
+        if property_type in model.default_for:
+            return model
+    raise InvalidError.at("/properties", _no_model([property_type]))
+
+
+def _properties(names: Collection[str]) -> frozenset[str]:
+    strange = sorted(set(names) - PROPERTIES)
+    if strange:
+        raise InvalidError.at("/properties", _no_model(strange))
+    return frozenset(names) or PROPERTIES
+
+
+def _no_model(names: Sequence[str]) -> str:
+    return f"no model predicts {', '.join(names)}; there are models of {', '.join(sorted(PROPERTIES))}"
+
+
+def _identity(model: Model) -> str:
+    return f"{model.name}@{model.version}"

@@ -1,0 +1,1 @@
+"""Fits of the prediction models and their checks against measured values (docs/science)."""

@@ -1,0 +1,12 @@
+"""Print how well the prediction models meet the measured values: `python -m benchmarks.science`."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.science import osmotic_virial, toxicity_kinetics
+from benchmarks.science.measurements import MEASUREMENTS
+
+if not MEASUREMENTS.is_file():
+    sys.exit(f"the measured values are not here: {MEASUREMENTS}")
+print("\n".join([*osmotic_virial.report(), "", *toxicity_kinetics.report()]))
