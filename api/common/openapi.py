@@ -80,6 +80,8 @@ class Description:
     """What a view's declarations do not say by themselves."""
 
     status: int = 200
+    again: int | None = None
+    """What a PUT answers where the record was there already."""
     listing: Listing | None = None
     record: Listing | None = None
     answer: Answer | None = None
@@ -208,6 +210,8 @@ class _Writer:
             good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
             if name == "get":
                 responses["304"] = {"description": "Not modified."}
+        if said.again:
+            responses[str(said.again)] = {**good, "description": "Done; it was there already."}
         for status in self._problems(rule, view, name, said):
             responses[str(status)] = f"Problem{status}"
         return responses

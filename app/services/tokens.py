@@ -38,6 +38,8 @@ __all__ = ["ANON", "SCOPES", "Caller", "TokenVerifier", "issue_token"]
 SCOPES: Final = frozenset(
     {
         "molecules:write",
+        "teams:write",
+        "projects:write",
         "imports:write",
         "mixtures:write",
         "experiments:write",
