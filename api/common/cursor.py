@@ -16,8 +16,8 @@ from app.errors import MalformedError
 from database.listing import Listing, ListRequest
 
 _SEAL_BYTES: Final = 16
-MAX_CURSOR_LENGTH: Final = 6000
-"""An address line has room for 8,190 characters."""
+MAX_CURSOR_LENGTH: Final = 4500
+"""An address line has room for 8,190 characters, and the longest cursor, of a name of 500, is shorter than this."""
 
 
 def seal(key: bytes, listing: Listing, request: ListRequest, after: tuple[str | None, ...]) -> str:
