@@ -10,11 +10,21 @@ from api.auth import routes as auth
 from api.common import access
 from api.imports import routes as imports
 from api.molecules import routes as molecules
+from api.projects import routes as projects
 from api.system import routes as system
+from api.teams import routes as teams
 from api.tokens import routes as tokens
 
 BASE_PATH: Final = "/api/v1"
-BLUEPRINTS: Final = (molecules.blueprint, imports.blueprint, tokens.blueprint, auth.blueprint, system.blueprint)
+BLUEPRINTS: Final = (
+    molecules.blueprint,
+    teams.blueprint,
+    projects.blueprint,
+    imports.blueprint,
+    tokens.blueprint,
+    auth.blueprint,
+    system.blueprint,
+)
 
 
 def register(app: Flask) -> None:

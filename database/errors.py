@@ -40,6 +40,8 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
         "/properties",
         "an uncertainty must be finite and not negative",
     ),
+    "user_profiles_display_name_check": ("/display_name", "a name has 1 to 200 characters"),
+    "projects_team_id_fkey": ("/team_id", "no such team"),
     "teams_name_check": ("/name", "a name has 1 to 200 characters"),
     "team_members_role_check": ("/role", "a role is owner, editor or viewer"),
     "team_members_last_owner_check": ("", "a team keeps at least one owner"),

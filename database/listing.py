@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Final, LiteralString
+from uuid import UUID
 
 from psycopg import sql
 
@@ -115,6 +116,18 @@ class Shape:
     only: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scope:
+    """What a listing has within one parent: the members of a team, the molecules of a project."""
+
+    parent: str
+    """What the parent is called in sentences and, with `_id` behind it, in addresses."""
+    condition: LiteralString
+    """Which records belong to the parent, with the placeholder `%(parent)s`."""
+    find: LiteralString
+    """Statement that gives a row where the caller may see the parent `%(parent)s`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListRequest:
     """A list as a client asked for it, checked against the listing."""
@@ -126,6 +139,8 @@ class ListRequest:
     after: tuple[str | None, ...] | None = None
     """Sort values of the last record of the page before, as Postgres wrote them."""
     query: str | None = None
+    within: tuple[Scope, UUID] | None = None
+    """The parent that the list is narrowed to."""
 
 
 # Compared as what it is, one object a resource: its statements are cached, and its fields are many to hash.
@@ -184,14 +199,15 @@ class Plan:
 
 
 @lru_cache(maxsize=512)
-def compose_one(listing: Listing, shape: Shape) -> str:
-    """Return the statement that gives (json, version) of the record with `%(id)s`."""
-    statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s")
+def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> str:
+    """Return the statement that gives (json, version) of the record with `%(id)s`, of `%(parent)s` in a scope."""
+    statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s{within}")
     return statement.format(
         document=_document(listing, shape),
         version=_column(listing, "version"),
         source=sql.SQL(listing.source),
         id=_column(listing, listing.key),
+        within=sql.SQL(" AND ({})").format(sql.SQL(scope.condition)) if scope else sql.SQL(""),
     ).as_string()
 
 
@@ -203,7 +219,7 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
     parameters = _parameters(request)
     # Postgres keeps no plan for a LIMIT that it is not told, and would plan each such page anew. Where values filter
     # it had better: a plan for any value is not the one for these.
-    limit = None if request.filters or request.query is not None else request.limit + 1
+    limit = None if request.filters or request.within or request.query is not None else request.limit + 1
     order = listing.complete_order(request.order)
     statement = _page_statement(
         listing,
@@ -213,6 +229,7 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
         limit=limit,
+        scope=_scope(request),
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
     if limit is None:
@@ -240,9 +257,13 @@ def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
 
 
 def _counting(template: LiteralString, listing: Listing, request: ListRequest, **more: object) -> Plan:
-    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None)
+    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None, scope=_scope(request))
     statement = sql.SQL(template).format(source=sql.SQL(listing.source), where=_where(conditions))
     return Plan(statement.as_string(), _parameters(request) | more)
+
+
+def _scope(request: ListRequest) -> Scope | None:
+    return request.within[0] if request.within else None
 
 
 def _filter_keys(request: ListRequest) -> tuple[tuple[str, str], ...]:
@@ -260,6 +281,8 @@ def _parameters(request: ListRequest) -> dict[str, object]:
         values[f"k{index}"] = value
     if request.query is not None:
         values["q"] = request.query
+    if request.within is not None:
+        values["parent"] = request.within[1]
     return values
 
 
@@ -281,9 +304,10 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     *,
     has_query: bool,
     limit: int | None,
+    scope: Scope | None,
 ) -> str:
     rows = sql.Placeholder("limit") if limit is None else sql.Literal(limit)
-    conditions = _conditions(listing, filters, has_query=has_query)
+    conditions = _conditions(listing, filters, has_query=has_query, scope=scope)
     leading = listing.by_name[order[0].name]
     branches: list[tuple[sql.Composable, ...]]
     if not leading.nullable:
@@ -384,12 +408,16 @@ def _cast(value: sql.Composable, kind: Kind, *, array: bool = False) -> sql.Comp
     return sql.SQL("{}::{}{}").format(value, sql.SQL(kind.value), sql.SQL("[]" if array else ""))
 
 
-def _conditions(listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool) -> list[sql.Composable]:
+def _conditions(
+    listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool, scope: Scope | None
+) -> list[sql.Composable]:
     conditions: list[sql.Composable] = [
         _condition(listing.by_name[name], operator, index) for index, (name, operator) in enumerate(filters)
     ]
     if has_query and listing.search is not None:
         conditions.append(sql.SQL(listing.search))
+    if scope is not None:
+        conditions.append(sql.SQL("({})").format(sql.SQL(scope.condition)))
     return conditions
 
 

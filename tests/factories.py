@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from app.domain.callers import Caller
 from app.domain.molecules import Identifier, MoleculeKind, NewMolecule, PropertyValue, Structure
+
+if TYPE_CHECKING:
+    from werkzeug.test import TestResponse
+
+    from tests.plugins.api import Api
 
 FINGERPRINT_BITS: Final = 2048
 
@@ -133,3 +138,19 @@ def identifier(external_id: str = "56-81-5", source: str = "cas", kind: str = "c
 def density(value: float = 1261.0, **changes: Any) -> PropertyValue:
     """Return a density in kg/m3."""
     return PropertyValue("density", numeric_value=value, unit="kg/m3", **changes)
+
+
+def new_team(caller: Api, name: str = "Tissue bank") -> dict[str, Any]:
+    """Make a team through HTTP and return it."""
+    return _made(caller.post("/teams", {"name": name}))
+
+
+def new_project(caller: Api, team_id: str, name: str = "Kidney slices", **fields: Any) -> dict[str, Any]:
+    """Make a project through HTTP and return it."""
+    return _made(caller.post("/projects", {"name": name, "team_id": team_id, **fields}))
+
+
+def _made(response: TestResponse) -> dict[str, Any]:
+    assert response.status_code == 201, response.text
+    made: dict[str, Any] = response.get_json()
+    return made

@@ -1,7 +1,7 @@
 """Opaque cursors: the last record's sort values, sealed so that nobody can write one by hand.
 
-A cursor belongs to one query: filters, order and search text are part of what the seal covers, so it
-cannot be carried to another list.
+A cursor belongs to one query: parent, filters, order and search text are part of what the seal covers, so
+it cannot be carried to another list.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from app.errors import MalformedError
 from database.listing import Listing, ListRequest
 
 _SEAL_BYTES: Final = 16
-MAX_CURSOR_LENGTH: Final = 6000
-"""An address line has room for 8,190 characters."""
+MAX_CURSOR_LENGTH: Final = 4500
+"""An address line has room for 8,190 characters, and the longest cursor, of a name of 500, is shorter than this."""
 
 
 def seal(key: bytes, listing: Listing, request: ListRequest, after: tuple[str | None, ...]) -> str:
@@ -49,5 +49,6 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
 
 def _mac(key: bytes, listing: Listing, request: ListRequest, payload: bytes) -> bytes:
     order = ",".join(str(sort) for sort in listing.complete_order(request.order))
-    query = repr((listing.name, order, request.filters, request.query)).encode()
+    parent = (request.within[0].parent, str(request.within[1])) if request.within else None
+    query = repr((listing.name, parent, order, request.filters, request.query)).encode()
     return hmac.digest(key, query + b"\x00" + payload, "sha256")[:_SEAL_BYTES]

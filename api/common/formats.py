@@ -82,6 +82,8 @@ def _cell(value: object) -> object:
 
 NDJSON: Final = Format("ndjson", NDJSON_TYPE, "ndjson", _ndjson)
 CSV: Final = Format("csv", CSV_TYPE, "csv", _csv)
+TABLE_FORMATS: Final = {"ndjson": NDJSON, "csv": CSV}
+"""What every list is given in."""
 
 
 def chosen(formats: Mapping[str, Format]) -> Format | None:

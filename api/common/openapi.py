@@ -32,7 +32,7 @@ _KINDS: Final[dict[Kind, dict[str, Any]]] = {
     Kind.TEXT: {"type": "string"},
     Kind.UUID: {"type": "string", "format": "uuid"},
     Kind.FLOAT: {"type": "number"},
-    Kind.INTEGER: {"type": "integer"},
+    Kind.INTEGER: {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
     Kind.BOOLEAN: {"type": "boolean"},
     Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
     Kind.JSON: {"type": "object"},
@@ -80,6 +80,8 @@ class Description:
     """What a view's declarations do not say by themselves."""
 
     status: int = 200
+    again: int | None = None
+    """What a PUT answers where the record was there already."""
     listing: Listing | None = None
     record: Listing | None = None
     answer: Answer | None = None
@@ -211,6 +213,8 @@ class _Writer:
             good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
             if name == "get":
                 responses["304"] = {"description": "Not modified."}
+        if said.again:
+            responses[str(said.again)] = {**good, "description": "Done; it was there already."}
         for status in self._problems(rule, view, name, said):
             responses[str(status)] = f"Problem{status}"
         return responses

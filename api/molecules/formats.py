@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from api.common.context import services
-from api.common.formats import CSV, NDJSON, Chunks, Format, shown_fields
+from api.common.formats import TABLE_FORMATS, Chunks, Format, shown_fields
 from database.listing import Kind, Listing, Shape
 
 SDF_TYPE: Final = "chemical/x-mdl-sdfile"
@@ -88,8 +88,7 @@ def _flat(value: object) -> object:
 
 
 MOLECULE_FORMATS: Final = {
-    "ndjson": NDJSON,
-    "csv": CSV,
+    **TABLE_FORMATS,
     "sdf": Format("sdf", SDF_TYPE, "sdf", _sdf, _DRAWN),
     "smiles": Format("smiles", SMILES_TYPE, "smi", _smiles, _DRAWN),
     "parquet": Format("parquet", PARQUET_TYPE, "parquet", _parquet),

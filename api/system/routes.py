@@ -9,17 +9,26 @@ from flask import Blueprint, Response, current_app, render_template
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from api.common import access
-from api.common.context import caller, services
+from api.common.body import takes
+from api.common.conditional import answer, expected_version
+from api.common.context import caller, reading, services
+from api.common.effects import writing
 from api.common.json import dumps
 from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
+from api.common.results import done
 from api.molecules.answers import RELATED as MOLECULES_RELATED
+from api.projects.schemas import RELATED as PROJECTS_RELATED
 from api.system.metrics import REGISTRY
+from api.teams.schemas import RELATED as TEAMS_RELATED
+from api.teams.schemas import ProfileSchema
 from api.tokens.schemas import RELATED as TOKENS_RELATED
 from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
 from app.seed import RELEASE
+from database.repositories.base import Document
+from database.repositories.profiles import ProfileReader, ProfileRepository
 from database.repositories.system import SystemRepository
 
 blueprint: Final = Blueprint("system", __name__)
@@ -28,7 +37,19 @@ api: Final = Api(blueprint)
 _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
-_RELATED: Final = MOLECULES_RELATED | TOKENS_RELATED
+_RELATED: Final = MOLECULES_RELATED | TEAMS_RELATED | PROJECTS_RELATED | TOKENS_RELATED
+_ME: Final = Answer(
+    "Me",
+    {
+        "type": "object",
+        "properties": {
+            "role": _TEXT,
+            "user_id": _OPTIONAL_TEXT,
+            "display_name": _OPTIONAL_TEXT,
+            "scopes": {"type": ["array", "null"], "items": _TEXT},
+        },
+    },
+)
 
 
 class LimitsResource(Resource):
@@ -61,24 +82,29 @@ class MeResource(Resource):
     """The caller."""
 
     @access.public
-    @describes(
-        answer=Answer(
-            "Me",
-            {
-                "type": "object",
-                "properties": {
-                    "role": _TEXT,
-                    "user_id": _OPTIONAL_TEXT,
-                    "scopes": {"type": ["array", "null"], "items": _TEXT},
-                },
-            },
-        )
-    )
+    @describes(answer=_ME)
     def get(self) -> Response:
         """Show who the service takes the caller for."""
-        who = caller()
-        said = {"role": who.role, "user_id": who.user_id, "scopes": who.scopes}
-        return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "private, no-store"})
+        return _me(ProfileReader(reading()) if caller().role == "authenticated" else None)
+
+    @access.user("teams:write")
+    @takes(ProfileSchema)
+    @describes(answer=_ME, conditional=True)
+    def patch(self, data: dict[str, Any]) -> Response:
+        """Change how colleagues see the caller called."""
+        version = expected_version()
+        with writing() as effect:
+            repository = ProfileRepository(effect.session)
+            repository.change(data["display_name"], version)
+            effect.answer = _me(repository)
+        return done(effect)
+
+
+def _me(profile: ProfileReader | None) -> Response:
+    who = caller()
+    display_name, version = profile.get() if profile else (None, 1)
+    said = {"role": who.role, "user_id": who.user_id, "display_name": display_name, "scopes": who.scopes}
+    return answer(Document(dumps(said), version), headers={"Cache-Control": "private, no-store"})
 
 
 api.add_resource(LimitsResource, "/limits")

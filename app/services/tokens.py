@@ -39,6 +39,8 @@ __all__ = ["ANON", "SCOPES", "Caller", "TokenVerifier"]
 SCOPES: Final = frozenset(
     {
         "molecules:write",
+        "teams:write",
+        "projects:write",
         "imports:write",
         "mixtures:write",
         "experiments:write",

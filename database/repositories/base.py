@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 from uuid import UUID
 
 import orjson
+import psycopg
 
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
@@ -15,13 +17,14 @@ from database.listing import (
     Listing,
     ListRequest,
     Plan,
+    Scope,
     Shape,
     compose_count,
     compose_estimate,
     compose_one,
     compose_page,
 )
-from database.session import ReadSession, Session
+from database.session import ReadSession, Session, WriteSession
 
 Counting = Literal["none", "exact", "estimated"]
 STREAM_PAGE_ROWS = 1000
@@ -50,24 +53,29 @@ class Repository:
     listing: ClassVar[Listing]
     noun: ClassVar[str]
     """What one record is called in sentences."""
+    scope: ClassVar[Scope | None] = None
+    """Where the records are parts of a parent, which their key is unique in."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, record_id: UUID, shape: Shape | None = None) -> Document:
-        """Return one record.
+    def get(self, record_id: UUID, shape: Shape | None = None, *, parent: UUID | None = None) -> Document:
+        """Return one record, in a scope that of one parent.
 
         Raises:
             NotFoundError: No such record is visible to the caller.
         """
-        rows = self._session.rows(compose_one(self.listing, shape or Shape()), {"id": record_id})
+        statement = compose_one(self.listing, shape or Shape(), self.scope)
+        rows = self._session.rows(
+            statement, {"id": record_id} if parent is None else {"id": record_id, "parent": parent}
+        )
         if not rows:
             raise self.missing(record_id)
         return Document(*rows[0])
 
     def missing(self, record_id: UUID) -> NotFoundError:
         """Return the error for a record that is not there, or not for this caller."""
-        return NotFoundError(f"no {self.noun} {record_id} is visible to you")
+        return unseen(self.noun, record_id)
 
     def _no_row_changed(
         self, record_id: UUID, version: int | None, current: list[Row], lockable: list[Row]
@@ -78,8 +86,35 @@ class Repository:
         if not lockable:
             return ForbiddenError(f"you may not change this {self.noun}", code="not_permitted")
         if version is not None and current[0][0] != version:
-            return StaleError(f"this {self.noun} was changed meanwhile: its version is {current[0][0]}")
+            whole = self.scope.parent if self.scope else self.noun
+            return StaleError(f"this {whole} was changed meanwhile: its version is {current[0][0]}")
         return ForbiddenError(f"you may not do this with this {self.noun}", code="not_permitted")
+
+
+class WriteRepository(Repository):
+    """A repository inside the caller's transaction, which can also try a change and undo it."""
+
+    def __init__(self, session: WriteSession) -> None:
+        super().__init__(session)
+        self._writing = session
+        self._caller = session.caller
+
+    def _attempt(self, statement: str, parameters: Mapping[str, object]) -> list[Row]:
+        """Return the rows of a change that is undone at once: whether the caller may delete only an attempt tells."""
+        rows: list[Row] = []
+        with suppress(_UndoError), self._writing.savepoint():
+            try:
+                rows = self._session.rows(statement, parameters)
+            except psycopg.IntegrityError as error:
+                # The policies let it through; what stands against it is said when it is meant.
+                rows = [()]
+                raise _UndoError from error
+            raise _UndoError
+        return rows
+
+
+class _UndoError(Exception):
+    """Ends a savepoint that was only an attempt."""
 
 
 class ReadRepository(Repository):
@@ -90,9 +125,20 @@ class ReadRepository(Repository):
         self._reading = session
 
     def page(self, request: ListRequest, counting: Counting = "none") -> Page:
-        """Return one page; the count, where asked for, is seen by the same transaction."""
-        plans = [compose_page(self.listing, request), *_count_plans(self.listing, request, counting)]
+        """Return one page; parent and count, where asked for, are seen by the same transaction.
+
+        Raises:
+            NotFoundError: The list is narrowed to a parent that the caller does not see.
+        """
+        plans = [
+            compose_page(self.listing, request),
+            *_count_plans(self.listing, request, counting),
+            *_parent_plans(request),
+        ]
         rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in plans])
+        if request.within and not counts.pop():
+            scope, parent = request.within
+            raise unseen(scope.parent, parent)
         shown = rows[: request.limit]
         return Page(
             documents=[row[0] for row in shown],
@@ -112,6 +158,15 @@ class ReadRepository(Repository):
             if page.next_after is None:
                 return
             after = page.next_after
+
+
+def unseen(noun: str, record_id: UUID) -> NotFoundError:
+    """Return the error for a record that is not there, or not for this caller."""
+    return NotFoundError(f"no {noun} {record_id} is visible to you")
+
+
+def _parent_plans(request: ListRequest) -> list[Plan]:
+    return [Plan(request.within[0].find, {"parent": request.within[1]})] if request.within else []
 
 
 def _sort_values(row: Row, keys: tuple[str, ...]) -> tuple[str | None, ...]:

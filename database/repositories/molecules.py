@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -15,10 +14,8 @@ import psycopg
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, PropertyValue
 from app.errors import ConflictError, CryoProtectError, Fault, ForbiddenError
 from database.errors import translate
-from database.exchange import Row
 from database.listing import Detail, Field, Kind, Listing, Related
-from database.repositories.base import ReadRepository, Repository
-from database.session import WriteSession
+from database.repositories.base import ReadRepository, Repository, WriteRepository
 
 _T = TypeVar("_T")
 ROWS_PER_STATEMENT: Final = 5000
@@ -343,13 +340,8 @@ class MoleculeReader(ReadRepository, _MoleculeParts):
         return [Match(*row) for row in self._session.rows(LOOKUP_MOLECULES_SQL, parameters)]
 
 
-class MoleculeRepository(_MoleculeParts):
+class MoleculeRepository(WriteRepository, _MoleculeParts):
     """Stores and changes molecules inside the caller's transaction."""
-
-    def __init__(self, session: WriteSession) -> None:
-        super().__init__(session)
-        self._writing = session
-        self._caller = session.caller
 
     def add(self, molecule: NewMolecule) -> UUID:
         """Store one molecule and return its id.
@@ -422,15 +414,8 @@ class MoleculeRepository(_MoleculeParts):
         """
         if not self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": version}):
             current = self._session.rows(MOLECULE_VERSION_SQL, {"id": molecule_id})
-            raise self._no_row_changed(molecule_id, version, current, self._removable(molecule_id))
-
-    def _removable(self, molecule_id: UUID) -> list[Row]:
-        """Return a row where the caller may delete the molecule: only an attempt tells, and it is undone."""
-        rows: list[Row] = []
-        with suppress(_UndoError), self._writing.savepoint():
-            rows = self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": None})
-            raise _UndoError
-        return rows
+            removable = self._attempt(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": None})
+            raise self._no_row_changed(molecule_id, version, current, removable)
 
     def put_identifiers(self, molecule_id: UUID, identifiers: Iterable[Identifier], version: int | None) -> None:
         """Put the given identifiers in the place of all that the molecule has.
@@ -575,10 +560,6 @@ def _slices(rows: list[_T]) -> Iterator[list[_T]]:
     """Give the rows in parts that Postgres takes as one value: a jsonb ends at 256 MB."""
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         yield rows[start : start + ROWS_PER_STATEMENT]
-
-
-class _UndoError(Exception):
-    """Ends a savepoint that was only an attempt."""
 
 
 def _refused(error: psycopg.Error) -> Outcome:

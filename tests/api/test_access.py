@@ -22,7 +22,10 @@ from tests.api.problems import problem
 from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
-MOLECULE = "/molecules/00000000-0000-0000-0000-000000000000"
+NOBODY = "00000000-0000-0000-0000-000000000000"
+MOLECULE = f"/molecules/{NOBODY}"
+TEAM = f"/teams/{NOBODY}"
+PROJECT = f"/projects/{NOBODY}"
 PUBLIC_READS = (
     "/molecules",
     MOLECULE,
@@ -41,6 +44,18 @@ ROUTES = [
     ("DELETE", MOLECULE),
     ("PUT", f"{MOLECULE}/properties"),
     ("POST", "/imports/records"),
+    ("PATCH", "/me"),
+    *(("GET", path) for path in ("/teams", TEAM, f"{TEAM}/members", f"{TEAM}/members/{NOBODY}")),
+    *(("GET", path) for path in ("/projects", PROJECT, f"{PROJECT}/teams", f"{PROJECT}/teams/{NOBODY}")),
+    ("GET", f"{PROJECT}/molecules"),
+    ("POST", "/teams"),
+    ("POST", "/projects"),
+    *((method, path) for path in (TEAM, PROJECT) for method in ("PATCH", "DELETE")),
+    *(
+        (method, f"{path}/{NOBODY}")
+        for path in (f"{TEAM}/members", f"{PROJECT}/teams", f"{PROJECT}/molecules")
+        for method in ("PUT", "DELETE")
+    ),
 ]
 MARKER = "dGhpcy1pcy1teS10b2tlbg"
 BAD_HEADERS = {
@@ -137,7 +152,7 @@ def test_a_signed_token_of_role_anon_needs_neither_subject_nor_audience(visitor:
 
     response = visitor.get("/me", headers={"Authorization": f"Bearer {token}"})
 
-    assert response.get_json() == {"role": "anon", "user_id": None, "scopes": None}
+    assert response.get_json() == {"role": "anon", "user_id": None, "display_name": None, "scopes": None}
 
 
 def test_a_bad_token_costs_no_database_connection(make_app: Callable[..., Flask], elsewhere: str):

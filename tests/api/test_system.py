@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ import app as package
 from app.seed import RELEASE
 from app.services.minting import issue_token
 from database import migrate
-from tests.api.problems import problem
+from tests.api.problems import pointers, problem
 from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
@@ -27,12 +28,17 @@ def test_version_names_the_service_and_its_data(visitor: Api):
 def test_me_is_anon_without_a_token(visitor: Api):
     response = visitor.get("/me")
 
-    assert response.get_json() == {"role": "anon", "user_id": None, "scopes": None}
+    assert response.get_json() == {"role": "anon", "user_id": None, "display_name": None, "scopes": None}
     assert response.headers["Cache-Control"] == "private, no-store"
 
 
 def test_me_is_the_user_of_the_token(member: Api):
-    assert member.get("/me").get_json() == {"role": "authenticated", "user_id": str(member.user_id), "scopes": None}
+    assert member.get("/me").get_json() == {
+        "role": "authenticated",
+        "user_id": str(member.user_id),
+        "display_name": None,
+        "scopes": None,
+    }
 
 
 def test_me_names_the_scopes_that_bind_a_token(visitor: Api):
@@ -40,7 +46,40 @@ def test_me_names_the_scopes_that_bind_a_token(visitor: Api):
 
     body = Api(visitor.client, token).get("/me").get_json()
 
-    assert body == {"role": "service_role", "user_id": None, "scopes": ["imports:write", "molecules:write"]}
+    assert body == {
+        "role": "service_role",
+        "user_id": None,
+        "display_name": None,
+        "scopes": ["imports:write", "molecules:write"],
+    }
+
+
+def test_users_say_how_they_are_called(alice: Api, bob: Api):
+    before = alice.get("/me")
+
+    changed = alice.patch("/me", {"display_name": " Ada "}, headers={"If-Match": before.headers["ETag"]})
+    stale = alice.patch("/me", {"display_name": "Eve"}, headers={"If-Match": before.headers["ETag"]})
+
+    assert (changed.status_code, changed.get_json()["display_name"]) == (200, "Ada")
+    problem(stale, 412)
+    again = alice.get("/me", headers={"If-None-Match": changed.headers["ETag"]})
+    assert again.status_code == 304
+    assert bob.get("/me").get_json()["display_name"] is None
+    assert alice.patch("/me", {"display_name": None}, headers={"If-Match": "*"}).get_json()["display_name"] is None
+
+
+@pytest.mark.parametrize("body", [{}, {"display_name": ""}, {"display_name": "x" * 201}, {"display_name": 1}])
+def test_a_display_name_is_a_short_text(alice: Api, body: dict[str, Any]):
+    assert pointers(alice.patch("/me", body, headers={"If-Match": "*"})) == ["/display_name"]
+
+
+def test_a_profile_changes_for_its_user_only(anon: Api, service: Api, alice: Api):
+    problem(anon.patch("/me", {"display_name": "Ada"}, headers={"If-Match": "*"}), 401, "token_required")
+    problem(service.patch("/me", {"display_name": "Ada"}, headers={"If-Match": "*"}), 403, "not_permitted")
+    problem(alice.patch("/me", {"display_name": "Ada"}), 428)
+    dry = alice.patch("/me", {"display_name": "Ada"}, headers={"If-Match": "*", "Prefer": "tx=rollback"})
+    assert dry.get_json()["display_name"] == "Ada"
+    assert alice.get("/me").get_json()["display_name"] is None
 
 
 def test_live_says_that_the_process_answers_even_without_a_database(make_app: Callable[..., Flask]):

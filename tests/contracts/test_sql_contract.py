@@ -9,9 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -28,6 +29,8 @@ from database.listing import (
     Kind,
     Listing,
     ListRequest,
+    Plan,
+    Scope,
     Shape,
     Sort,
     compose_count,
@@ -36,11 +39,15 @@ from database.listing import (
     compose_page,
 )
 from database.repositories.molecules import MOLECULES
+from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
+from database.repositories.shares import MOLECULES_OF_PROJECT
+from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
 from database.session import READ_PREAMBLE_SQL
 from database.urls import DatabaseUrls
 from tests import factories
 from tests.database.clones import migrated_database
 
+_T = TypeVar("_T")
 KEY: Final = UUID("00000000-0000-0000-0000-000000000001")
 MOMENT: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 USER: Final = factories.user(KEY)
@@ -56,6 +63,8 @@ PARAMETERS: Final[dict[str, object]] = {
     "count": 3,
     "error": "why",
     "every_s": 900.0,
+    "description": None,
+    "display_name": None,
     "existing": 1,
     "expires_at": MOMENT,
     "headers": "{}",
@@ -72,18 +81,20 @@ PARAMETERS: Final[dict[str, object]] = {
     "limit_ms": "2000",
     "name": "name",
     "parent_jti": None,
+    "parent": KEY,
     "project_id": KEY,
     "property_type": None,
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
     "request_id": "a-request",
-    "revoked_by": None,
     "retry_s": 300.0,
-    "role": "anon",
+    "revoked_by": None,
+    "role": "viewer",
     "rows": "[]",
     "run_id": KEY,
     "scopes": ["molecules:write"],
+    "sets_description": False,
     "sets_is_public": False,
     "sets_name": True,
     "sets_project_id": False,
@@ -91,12 +102,17 @@ PARAMETERS: Final[dict[str, object]] = {
     "started_at": MOMENT,
     "status": 201,
     "task": "task",
+    "team_id": KEY,
     "url": None,
+    "user_id": KEY,
     "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "56-81-5"],
     "version": 1,
     "within_s": 30.0,
 }
-OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {"database.migrate": {"key": 7}}
+OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
+    "database.migrate": {"key": 7},
+    "database.session": {"role": "anon"},
+}
 VALUES: Final[dict[Kind, Any]] = {
     Kind.TEXT: "text",
     Kind.UUID: KEY,
@@ -127,7 +143,10 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.session": (ANON, USER, SERVICE),
 }
 # Who reads a listing; everybody, where it is not here.
-READERS: Final[dict[str, tuple[Caller, ...]]] = {"tokens": (SERVICE,)}
+READERS: Final[dict[str, tuple[Caller, ...]]] = {"tokens": (SERVICE,)} | dict.fromkeys(
+    ("teams", "members", "projects", "invitations"), (USER, SERVICE)
+)
+SCOPED: Final = {MEMBERS_OF_TEAM: MEMBERS, TEAMS_OF_PROJECT: INVITATIONS, MOLECULES_OF_PROJECT: MOLECULES}
 ADMIN_MODULES: Final = {"database.migrate", "database.embedded", "database.cluster"}
 
 
@@ -151,7 +170,11 @@ def _is_imported(module: ModuleType, name: str) -> bool:
 
 
 def _listings() -> list[Listing]:
-    found = {id(value): value for module in _modules() for value in vars(module).values() if isinstance(value, Listing)}
+    return _found(Listing)
+
+
+def _found(kind: type[_T]) -> list[_T]:
+    found = {id(value): value for module in _modules() for value in vars(module).values() if isinstance(value, kind)}
     return list(found.values())
 
 
@@ -292,6 +315,43 @@ class TestListings:
         planner.plan(plan.statement, plan.parameters, caller)
 
 
+@pytest.mark.parametrize("listing", [item for item in LISTINGS if item.name in READERS], ids=lambda item: item.name)
+def test_what_is_for_users_is_not_for_anon(planner: Planner, listing: Listing) -> None:
+    plan = compose_page(listing, ListRequest())
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        planner.plan(plan.statement, plan.parameters, ANON)
+
+
+def test_every_scope_has_its_listing() -> None:
+    assert set(_found(Scope)) == set(SCOPED)
+
+
+@pytest.mark.parametrize(
+    ("scope", "listing"), SCOPED.items(), ids=[f"{listing.name}-{scope.parent}" for scope, listing in SCOPED.items()]
+)
+@pytest.mark.parametrize("caller", [USER, SERVICE], ids=["user", "service"])
+def test_every_page_and_record_within_a_parent(
+    planner: Planner, scope: Scope, listing: Listing, caller: Caller
+) -> None:
+    within = (scope, KEY)
+    filters = tuple(
+        Filter(field.name, operator, _operand(field, operator))
+        for field in listing.fields
+        for operator in field.operators
+    )
+    requests = [ListRequest(filters=(item,), within=within) for item in filters]
+    requests += [replace(request, within=within) for request in _sorted_requests(listing)]
+    for request in requests:
+        for compose in (compose_page, compose_count, compose_estimate):
+            plan = compose(listing, request)
+
+            planner.plan(plan.statement, plan.parameters, caller)
+    for shape in _shapes(listing):
+        planner.plan(compose_one(listing, shape, scope), {"id": KEY, "parent": KEY}, caller)
+    planner.plan(scope.find, {"parent": KEY}, caller)
+
+
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
 def test_an_estimate_counts_rows_that_the_policies_let_through_and_stops_at_the_cap(listing: Listing) -> None:
     plan = compose_estimate(listing, ListRequest())
@@ -330,6 +390,10 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for child in plan.get("Plans", []):
         yield from _nodes(child)
+
+
+def _read_whole(nodes: Iterable[dict[str, Any]]) -> list[str]:
+    return [n["Relation Name"] for n in nodes if n["Node Type"] == "Seq Scan" and n["Relation Name"] == "molecules"]
 
 
 MIDDLE_SQL: Final = """
@@ -406,6 +470,18 @@ def test_behind_the_policies_equality_still_uses_its_index(
 
     assert [node for node in nodes if node.get("Index Name", "").startswith(index)]
     assert [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "molecules"] == []
+
+
+@pytest.mark.parametrize("compose", [compose_page, compose_count, compose_estimate])
+def test_a_projects_molecules_are_found_by_indexes(planner: Planner, compose: Callable[..., Plan]) -> None:
+    narrowed = compose(MOLECULES, ListRequest(order=(Sort("name"),), within=(MOLECULES_OF_PROJECT, KEY)))
+    whole = compose_count(MOLECULES, ListRequest())
+
+    nodes = list(_nodes(planner.plan(narrowed.statement, narrowed.parameters, USER)))
+
+    assert _read_whole(_nodes(planner.plan(whole.statement, whole.parameters, USER))) == ["molecules"]
+    assert _read_whole(nodes) == []
+    assert {"molecules_project_id_idx", "molecules_pkey"} <= {node.get("Index Name") for node in nodes}
 
 
 def test_policies_ask_for_the_callers_keys_once_a_statement(planner: Planner) -> None:

@@ -117,6 +117,12 @@ def service(app: Flask, emptied: None) -> Api:
 
 
 @pytest.fixture
+def scoped(app: Flask, emptied: None) -> Callable[[str], Api]:
+    """Give a maker of callers with a service token for one scope."""
+    return lambda scope: Api(app.test_client(), issue_token(SECRET, role="service_role", ttl_s=3600, scopes=[scope]))
+
+
+@pytest.fixture
 def make_user(app: Flask, emptied: None) -> Callable[[], Api]:
     """Give a maker of signed-in users."""
 
