@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import Final, LiteralString
+from uuid import UUID
 
 from psycopg import sql
 
@@ -116,6 +117,25 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What narrows a list to the records that hang on one other record, whose key is `%(scope)s`."""
+
+    noun: str
+    """What that record is called in sentences."""
+    condition: LiteralString
+    owner: LiteralString
+    """Statement that gives a row where the caller sees that record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """A scope and the key of the record in question."""
+
+    scope: Scope
+    key: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class ListRequest:
     """A list as a client asked for it, checked against the listing."""
 
@@ -126,6 +146,7 @@ class ListRequest:
     after: tuple[str | None, ...] | None = None
     """Sort values of the last record of the page before, as Postgres wrote them."""
     query: str | None = None
+    scope: Scoped | None = None
 
 
 # Compared as what it is, one object a resource: its statements are cached, and its fields are many to hash.
@@ -207,9 +228,15 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         order,
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
+        scope=request.scope.scope if request.scope else None,
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
     return Plan(statement, parameters | {"limit": request.limit + 1}, keys)
+
+
+def compose_owner(scoped: Scoped) -> Plan:
+    """Return the statement that gives a row where the caller sees the record that a list hangs on."""
+    return Plan(scoped.scope.owner, {"scope": scoped.key})
 
 
 def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
@@ -232,7 +259,8 @@ def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
 
 
 def _counting(template: LiteralString, listing: Listing, request: ListRequest, **more: object) -> Plan:
-    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None)
+    scope = request.scope.scope if request.scope else None
+    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None, scope=scope)
     statement = sql.SQL(template).format(source=sql.SQL(listing.source), where=_where(conditions))
     return Plan(statement.as_string(), _parameters(request) | more)
 
@@ -252,6 +280,8 @@ def _parameters(request: ListRequest) -> dict[str, object]:
         values[f"k{index}"] = value
     if request.query is not None:
         values["q"] = request.query
+    if request.scope is not None:
+        values["scope"] = request.scope.key
     return values
 
 
@@ -272,8 +302,9 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     after: tuple[bool, ...] | None,
     *,
     has_query: bool,
+    scope: Scope | None,
 ) -> str:
-    conditions = _conditions(listing, filters, has_query=has_query)
+    conditions = _conditions(listing, filters, has_query=has_query, scope=scope)
     leading = listing.by_name[order[0].name]
     branches: list[tuple[sql.Composable, ...]]
     if not leading.nullable:
@@ -369,12 +400,16 @@ def _cast(value: sql.Composable, kind: Kind, *, array: bool = False) -> sql.Comp
     return sql.SQL("{}::{}{}").format(value, sql.SQL(kind.value), sql.SQL("[]" if array else ""))
 
 
-def _conditions(listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool) -> list[sql.Composable]:
+def _conditions(
+    listing: Listing, filters: tuple[tuple[str, str], ...], *, has_query: bool, scope: Scope | None
+) -> list[sql.Composable]:
     conditions: list[sql.Composable] = [
         _condition(listing.by_name[name], operator, index) for index, (name, operator) in enumerate(filters)
     ]
     if has_query and listing.search is not None:
         conditions.append(sql.SQL(listing.search))
+    if scope is not None:
+        conditions.append(sql.SQL(scope.condition))
     return conditions
 
 
