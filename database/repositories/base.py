@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 import orjson
 
-from app.errors import ForbiddenError, NotFoundError, StaleError
+from app.errors import Fault, ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
 from database.listing import (
     Listing,
@@ -19,12 +20,17 @@ from database.listing import (
     compose_count,
     compose_estimate,
     compose_one,
+    compose_owner,
     compose_page,
 )
-from database.session import ReadSession, Session
+from database.session import ReadSession, Session, WriteSession
 
 Counting = Literal["none", "exact", "estimated"]
 STREAM_PAGE_ROWS = 1000
+
+MY_PROJECTS_SQL: Final = """
+SELECT private.my_project_ids('{owner}'), private.my_project_ids('{owner,editor}')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +75,6 @@ class Repository:
         """Return the error for a record that is not there, or not for this caller."""
         return NotFoundError(f"no {self.noun} {record_id} is visible to you")
 
-    def _no_row_changed(
-        self, record_id: UUID, version: int | None, current: list[Row], lockable: list[Row]
-    ) -> NotFoundError | ForbiddenError | StaleError:
-        """Return why a change met no row: unseen before not permitted before stale."""
-        if not current:
-            return self.missing(record_id)
-        if not lockable:
-            return ForbiddenError(f"you may not change this {self.noun}", code="not_permitted")
-        if version is not None and current[0][0] != version:
-            return StaleError(f"this {self.noun} was changed meanwhile: its version is {current[0][0]}")
-        return ForbiddenError(f"you may not do this with this {self.noun}", code="not_permitted")
-
 
 class ReadRepository(Repository):
     """A repository on a reading session, which can also list."""
@@ -90,9 +84,17 @@ class ReadRepository(Repository):
         self._reading = session
 
     def page(self, request: ListRequest, counting: Counting = "none") -> Page:
-        """Return one page; the count, where asked for, is seen by the same transaction."""
+        """Return one page; the count, where asked for, is seen by the same transaction.
+
+        Raises:
+            NotFoundError: The record that the list hangs on is not visible to the caller.
+        """
         plans = [compose_page(self.listing, request), *_count_plans(self.listing, request, counting)]
-        rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in plans])
+        owner = [] if request.scope is None else [compose_owner(request.scope)]
+        rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in [*plans, *owner]])
+        if request.scope is not None and not counts.pop():
+            msg = f"no {request.scope.scope.noun} {request.scope.key} is visible to you"
+            raise NotFoundError(msg)
         shown = rows[: request.limit]
         return Page(
             documents=[row[0] for row in shown],
@@ -112,6 +114,83 @@ class ReadRepository(Repository):
             if page.next_after is None:
                 return
             after = page.next_after
+
+
+class WriteRepository(Repository):
+    """A repository of records that are private, in a project or public, inside the caller's transaction."""
+
+    version_sql: ClassVar[str]
+    """Gives the version of the record with `%(id)s`, where the caller sees it."""
+    lock_sql: ClassVar[str]
+    """The same, where the caller may change it."""
+    remove_sql: ClassVar[str]
+    """Deletes the record with `%(id)s` of `%(version)s`, any where that is null, and returns a row."""
+
+    def __init__(self, session: WriteSession) -> None:
+        super().__init__(session)
+        self._writing = session
+        self._caller = session.caller
+
+    def remove(self, record_id: UUID, version: int | None) -> None:
+        """Delete a record with its parts.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: No row could be deleted, in this order.
+            ConflictError: Other records refer to it.
+        """
+        if not self._session.rows(self.remove_sql, {"id": record_id, "version": version}):
+            raise self._no_row_changed(record_id, version, self._removable(record_id))
+
+    def _removable(self, record_id: UUID) -> list[Row]:
+        """Return a row where the caller may delete the record: only an attempt tells, and it is undone."""
+        rows: list[Row] = []
+        with suppress(_UndoError), self._writing.savepoint():
+            rows = self._session.rows(self.remove_sql, {"id": record_id, "version": None})
+            raise _UndoError
+        return rows
+
+    def _why_not(self, record_id: UUID, version: int | None) -> NotFoundError | ForbiddenError | StaleError:
+        """Return why a change met no row."""
+        return self._no_row_changed(record_id, version, self._session.rows(self.lock_sql, {"id": record_id}))
+
+    def _no_row_changed(
+        self, record_id: UUID, version: int | None, permitted: list[Row]
+    ) -> NotFoundError | ForbiddenError | StaleError:
+        """Return why a change met no row: unseen before not permitted before stale."""
+        current = self._session.rows(self.version_sql, {"id": record_id})
+        if not current:
+            return self.missing(record_id)
+        if not permitted:
+            return ForbiddenError(f"you may not change this {self.noun}", code="not_permitted")
+        if version is not None and current[0][0] != version:
+            return StaleError(f"this {self.noun} was changed meanwhile: its version is {current[0][0]}")
+        return ForbiddenError(f"you may not do this with this {self.noun}", code="not_permitted")
+
+    def _refused(self, places: Sequence[tuple[UUID | None, bool | None]]) -> dict[int, Fault]:
+        """Return which new records the policies would refuse, and why, by their project and whether they are public."""
+        if self._caller.role == "service_role" or not any(project or public for project, public in places):
+            return {}
+        owned, editable = self._session.rows(MY_PROJECTS_SQL, {})[0]
+        refused = {}
+        for index, (project_id, is_public) in enumerate(places):
+            if project_id is not None and project_id not in editable:
+                refused[index] = Fault("/project_id", "you may not add to this project")
+            elif is_public and project_id not in owned:
+                refused[index] = Fault("/is_public", "only an owner of the project's team may publish")
+        return refused
+
+    def _publishes(self, *, said: bool | None) -> bool:
+        """Return whether a new record is public: what is said, or what is usual for the caller's role."""
+        return self._caller.role == "service_role" if said is None else said
+
+
+class _UndoError(Exception):
+    """Ends a savepoint that was only an attempt."""
+
+
+def not_permitted(fault: Fault) -> ForbiddenError:
+    """Return the refusal of one new record."""
+    return ForbiddenError(fault.detail, code="not_permitted", faults=[fault])
 
 
 def _sort_values(row: Row, keys: tuple[str, ...]) -> tuple[str | None, ...]:
