@@ -8,11 +8,12 @@ from flask import Flask
 
 from api.common import access
 from api.imports import routes as imports
+from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
 from api.system import routes as system
 
 BASE_PATH: Final = "/api/v1"
-BLUEPRINTS: Final = (molecules.blueprint, imports.blueprint, system.blueprint)
+BLUEPRINTS: Final = (molecules.blueprint, mixtures.blueprint, imports.blueprint, system.blueprint)
 
 
 def register(app: Flask) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from app.domain.callers import Caller
+from app.domain.mixtures import AmountUnit, Component, NewMixture
 from app.domain.molecules import Identifier, MoleculeKind, NewMolecule, PropertyValue, Structure
 
 FINGERPRINT_BITS: Final = 2048
@@ -133,3 +134,14 @@ def identifier(external_id: str = "56-81-5", source: str = "cas", kind: str = "c
 def density(value: float = 1261.0, **changes: Any) -> PropertyValue:
     """Return a density in kg/m3."""
     return PropertyValue("density", numeric_value=value, unit="kg/m3", **changes)
+
+
+def component(molecule_id: UUID, amount: float = 2.3, unit: str = "mol/L") -> Component:
+    """Return a component of a mixture."""
+    return Component(molecule_id, amount, AmountUnit(unit))
+
+
+def new_mixture(*components: Component | UUID, **changes: Any) -> NewMixture:
+    """Return a mixture to store; of a bare key it has 2.3 mol/L."""
+    made = tuple(item if isinstance(item, Component) else component(item) for item in components)
+    return NewMixture(**{"name": "a mixture", "components": made, **changes})

@@ -12,7 +12,8 @@ from api.common.context import caller, services
 from api.common.json import dumps
 from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
-from api.molecules.answers import RELATED
+from api.mixtures import answers as mixtures
+from api.molecules import answers as molecules
 from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
@@ -23,6 +24,7 @@ blueprint: Final = Blueprint("system", __name__)
 root: Final = Blueprint("root", __name__, template_folder="templates")
 api: Final = Api(blueprint)
 _JSON: Final = "application/json"
+_RELATED: Final = {**molecules.RELATED, **mixtures.RELATED}
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 
@@ -133,7 +135,7 @@ def docs() -> Response:
 @cache
 def _document() -> dict[str, Any]:
     # One app a process, and its views do not change: made at the first call, then kept.
-    return build(current_app._get_current_object(), VERSION, RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
+    return build(current_app._get_current_object(), VERSION, _RELATED)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 @cache

@@ -28,13 +28,17 @@ from database.listing import (
     Kind,
     Listing,
     ListRequest,
+    Scope,
+    Scoped,
     Shape,
     Sort,
     compose_count,
     compose_estimate,
     compose_one,
+    compose_owner,
     compose_page,
 )
+from database.repositories.mixtures import MIXTURES, OF_MOLECULE
 from database.repositories.molecules import MOLECULES
 from database.session import READ_PREAMBLE_SQL
 from database.urls import DatabaseUrls
@@ -53,30 +57,37 @@ PARAMETERS: Final[dict[str, object]] = {
     "caller": str(KEY),
     "claims": "{}",
     "count": 3,
+    "created_by": KEY,
+    "description": None,
     "existing": 1,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
     "is_public": True,
     "key": "key",
-    "kinds": ["id", "inchikey", "cas:cas_number"],
+    "kinds": ["id", "inchikey", "name", "cas:cas_number"],
     "licence": None,
     "name": "name",
     "project_id": KEY,
     "property_type": None,
+    "reference": None,
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
     "role": "anon",
     "rows": "[]",
     "run_id": KEY,
+    "sets_description": True,
     "sets_is_public": False,
     "sets_name": True,
     "sets_project_id": False,
+    "sets_reference": True,
+    "sets_solvent": False,
+    "solvent": "water",
     "source_id": KEY,
     "status": 201,
     "url": None,
-    "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "56-81-5"],
+    "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "Glycerol", "56-81-5"],
     "version": 1,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {"database.migrate": {"key": 7}}
@@ -134,6 +145,8 @@ def _listings() -> list[Listing]:
     return list(found.values())
 
 
+# Which list each scope narrows.
+SCOPES: Final[tuple[tuple[Scope, Listing], ...]] = ((OF_MOLECULE, MIXTURES),)
 CONSTANTS: Final = _constants()
 LISTINGS: Final = _listings()
 
@@ -212,7 +225,7 @@ CROSS JOIN LATERAL (
 
 def test_the_statements_are_found() -> None:
     assert len(CONSTANTS) >= 35
-    assert MOLECULES in LISTINGS
+    assert {id(MOLECULES), id(MIXTURES)} <= {id(listing) for listing in LISTINGS}
     assert set(NOT_PLANNED) <= set(CONSTANTS)
 
 
@@ -262,6 +275,24 @@ class TestListings:
             pytest.skip("the listing has no search")
         plan = compose_page(listing, ListRequest(query="glycerol"))
 
+        planner.plan(plan.statement, plan.parameters, caller)
+
+
+def test_every_scope_is_planned_below() -> None:
+    found = {id(value) for module in _modules() for value in vars(module).values() if isinstance(value, Scope)}
+
+    assert found == {id(scope) for scope, _ in SCOPES}
+
+
+@pytest.mark.parametrize(("scope", "listing"), SCOPES, ids=[f"{x.name} of {scope.noun}" for scope, x in SCOPES])
+@pytest.mark.parametrize("caller", [ANON, USER, SERVICE], ids=["anon", "user", "service"])
+def test_a_list_that_hangs_on_a_record(planner: Planner, scope: Scope, listing: Listing, caller: Caller) -> None:
+    request = ListRequest(scope=Scoped(scope, KEY))
+
+    for plan in (
+        *(compose(listing, request) for compose in (compose_page, compose_count, compose_estimate)),
+        compose_owner(Scoped(scope, KEY)),
+    ):
         planner.plan(plan.statement, plan.parameters, caller)
 
 
