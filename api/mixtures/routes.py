@@ -1,4 +1,4 @@
-"""Mixtures: create, find, change, delete; their components; the mixtures of a molecule."""
+"""Mixtures: create, find, change, delete; their components in any unit; the mixtures of a molecule."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from api.common.conditional import answer, expected_version
 from api.common.context import reading
 from api.common.effects import writing
 from api.common.formats import CSV, NDJSON, answer_list
+from api.common.json import dumps
 from api.common.listing import ListQuery, lists, shapes
 from api.common.openapi import describes
+from api.common.query import parameters
 from api.common.resource import Api, Resource
 from api.common.results import done
-from api.mixtures.schemas import ComponentsSchema, MixtureChangeSchema, NewMixtureSchema
-from app.domain.mixtures import Component, NewMixture, StatedComponent, components_of
+from api.mixtures.answers import COMPOSITION
+from api.mixtures.schemas import ComponentsSchema, CompositionQuerySchema, MixtureChangeSchema, NewMixtureSchema
+from app.domain.mixtures import AmountUnit, Component, NewMixture, StatedComponent, components_of
 from app.domain.references import keys_of
+from app.science.composition import ADDITIVE_VOLUMES, WATER, Part, Substance, adds_volumes, converted
 from database.listing import Shape
+from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, OF_MOLECULE, MixtureReader, MixtureRepository
 from database.repositories.molecules import MoleculeRepository
 from database.session import WriteSession
@@ -105,6 +110,31 @@ class MixtureComponentsResource(Resource):
         return done(effect)
 
 
+class MixtureCompositionResource(Resource):
+    """The composition of one mixture in a unit of choice."""
+
+    @access.public
+    @parameters(CompositionQuerySchema)
+    @describes(answer=COMPOSITION)
+    def get(self, mixture_id: UUID, arguments: dict[str, Any]) -> Response:
+        """Give a mixture's composition in one unit; 422 names what a conversion would have to know."""
+        unit = AmountUnit(arguments["unit"])
+        stored = MixtureReader(reading()).composition(mixture_id)
+        solvent = WATER if stored.solvent.lower() == WATER.name else Substance(stored.solvent)
+        parts = [_part(component) for component in stored.components]
+        amounts = converted(parts, solvent, unit)
+        said = {
+            "solvent": stored.solvent,
+            "unit": unit,
+            "assumption": ADDITIVE_VOLUMES if adds_volumes(parts, unit) else None,
+            "components": [
+                {**component, "amount": amount, "unit": unit}
+                for component, amount in zip(stored.components, amounts, strict=True)
+            ],
+        }
+        return answer(Document(dumps(said), stored.version))
+
+
 class MoleculeMixturesResource(Resource):
     """The mixtures of one molecule."""
 
@@ -119,7 +149,13 @@ class MoleculeMixturesResource(Resource):
 api.add_resource(MixturesResource, "/mixtures")
 api.add_resource(MixtureResource, "/mixtures/<uuid:mixture_id>")
 api.add_resource(MixtureComponentsResource, "/mixtures/<uuid:mixture_id>/components")
+api.add_resource(MixtureCompositionResource, "/mixtures/<uuid:mixture_id>/composition")
 api.add_resource(MoleculeMixturesResource, "/molecules/<uuid:molecule_id>/mixtures")
+
+
+def _part(component: dict[str, Any]) -> Part:
+    known = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
+    return Part(known, component["amount"], AmountUnit(component["unit"]))
 
 
 def _components(session: WriteSession, stated: Sequence[StatedComponent]) -> tuple[Component, ...]:

@@ -141,3 +141,13 @@ class ComponentsSchema(Schema):
     """Components that take the place of all that a mixture has."""
 
     components = _components()
+
+
+class CompositionQuerySchema(Schema):
+    """The unit that a composition is asked for in."""
+
+    unit = fields.String(
+        required=True,
+        validate=validate.OneOf([unit.value for unit in AmountUnit]),
+        metadata={"description": "A `%` in an address is written `%25`: `%25w/w`.", "example": "mol/kg"},
+    )

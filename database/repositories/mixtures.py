@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -69,6 +70,29 @@ OF_MOLECULE: Final = Scope(
     owner="SELECT id FROM public.molecules WHERE id = %(scope)s",
 )
 
+COMPOSITION_SQL: Final = """
+SELECT x.version, x.solvent, (
+    SELECT json_agg(row_to_json(y))
+    FROM (
+        SELECT c.molecule_id, coalesce(m.name, c.molecule_id::text) AS name, c.amount, c.unit, m.molar_mass_g_mol,
+            p.numeric_value AS density_kg_m3, p.reference AS density_reference, p.verified AS density_verified
+        FROM public.mixture_components AS c
+        LEFT JOIN public.molecules AS m ON m.id = c.molecule_id
+        LEFT JOIN LATERAL (
+            SELECT d.numeric_value, d.reference, d.verified
+            FROM public.molecular_properties AS d
+            WHERE d.molecule_id = c.molecule_id AND d.property_type = 'density' AND d.numeric_value > 0
+            ORDER BY d.verified DESC, d.id
+            LIMIT 1
+        ) AS p ON true
+        WHERE c.mixture_id = x.id
+        ORDER BY c.position
+    ) AS y
+)
+FROM public.mixtures AS x
+WHERE x.id = %(id)s
+"""
+
 ADD_MIXTURE_SQL: Final = """
 INSERT INTO public.mixtures (name, description, solvent, reference, is_public, project_id, created_by)
 VALUES (
@@ -118,11 +142,33 @@ LOCK_MIXTURE_SQL: Final = "SELECT version FROM public.mixtures WHERE id = %(id)s
 CHANGEABLE: Final = ("name", "description", "solvent", "reference", "is_public", "project_id")
 
 
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A mixture's solvent and components, with what a conversion needs to know of them."""
+
+    version: int
+    solvent: str
+    components: list[dict[str, Any]]
+    """molecule_id, name, amount, unit, molar_mass_g_mol, density_kg_m3, density_reference, density_verified."""
+
+
 class MixtureReader(ReadRepository):
     """Finds mixtures with the caller's eyes."""
 
     listing = MIXTURES
     noun = "mixture"
+
+    def composition(self, mixture_id: UUID) -> Composition:
+        """Return a mixture's composition; of several densities the first that somebody has seen in its source.
+
+        Raises:
+            NotFoundError: No such mixture is visible to the caller.
+        """
+        rows = self._session.rows(COMPOSITION_SQL, {"id": mixture_id})
+        if not rows:
+            raise self.missing(mixture_id)
+        version, solvent, components = rows[0]
+        return Composition(version, solvent, orjson.loads(components))
 
 
 class MixtureRepository(WriteRepository):
