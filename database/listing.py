@@ -116,23 +116,16 @@ class Shape:
     only: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """What narrows a list to the records that hang on one other record, whose key is `%(scope)s`."""
+    """What a listing has within one parent: the members of a team, the molecules of a project."""
 
-    noun: str
-    """What that record is called in sentences."""
+    parent: str
+    """What the parent is called in sentences and, with `_id` behind it, in addresses."""
     condition: LiteralString
-    owner: LiteralString
-    """Statement that gives a row where the caller sees that record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scoped:
-    """A scope and the key of the record in question."""
-
-    scope: Scope
-    key: UUID
+    """Which records belong to the parent, with the placeholder `%(parent)s`."""
+    find: LiteralString
+    """Statement that gives a row where the caller may see the parent `%(parent)s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +139,8 @@ class ListRequest:
     after: tuple[str | None, ...] | None = None
     """Sort values of the last record of the page before, as Postgres wrote them."""
     query: str | None = None
-    scope: Scoped | None = None
+    within: tuple[Scope, UUID] | None = None
+    """The parent that the list is narrowed to."""
 
 
 # Compared as what it is, one object a resource: its statements are cached, and its fields are many to hash.
@@ -161,6 +155,8 @@ class Listing:
     default_order: tuple[Sort, ...] = (Sort("created_at", descending=True),)
     search: LiteralString | None = None
     """Condition for `q`, with the placeholder `%(q)s`."""
+    key: str = "id"
+    """The field that tells records apart; every order ends with it."""
     by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -187,9 +183,9 @@ class Listing:
     def complete_order(self, order: tuple[Sort, ...]) -> tuple[Sort, ...]:
         """Return the order with the key behind it, in the same direction so that one index serves both."""
         order = order or self.default_order
-        if any(sort.name == "id" for sort in order):
+        if any(sort.name == self.key for sort in order):
             return order
-        return (*order, Sort("id", descending=order[-1].descending))
+        return (*order, Sort(self.key, descending=order[-1].descending))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +199,15 @@ class Plan:
 
 
 @lru_cache(maxsize=512)
-def compose_one(listing: Listing, shape: Shape) -> str:
-    """Return the statement that gives (json, version) of the record with `%(id)s`."""
-    statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s")
+def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> str:
+    """Return the statement that gives (json, version) of the record with `%(id)s`, of `%(parent)s` in a scope."""
+    statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s{within}")
     return statement.format(
         document=_document(listing, shape),
         version=_column(listing, "version"),
         source=sql.SQL(listing.source),
-        id=_column(listing, "id"),
+        id=_column(listing, listing.key),
+        within=sql.SQL(" AND ({})").format(sql.SQL(scope.condition)) if scope else sql.SQL(""),
     ).as_string()
 
 
@@ -228,15 +225,10 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         order,
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
-        scope=request.scope.scope if request.scope else None,
+        scope=_scope(request),
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
     return Plan(statement, parameters | {"limit": request.limit + 1}, keys)
-
-
-def compose_owner(scoped: Scoped) -> Plan:
-    """Return the statement that gives a row where the caller sees the record that a list hangs on."""
-    return Plan(scoped.scope.owner, {"scope": scoped.key})
 
 
 def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
@@ -259,10 +251,13 @@ def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
 
 
 def _counting(template: LiteralString, listing: Listing, request: ListRequest, **more: object) -> Plan:
-    scope = request.scope.scope if request.scope else None
-    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None, scope=scope)
+    conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None, scope=_scope(request))
     statement = sql.SQL(template).format(source=sql.SQL(listing.source), where=_where(conditions))
     return Plan(statement.as_string(), _parameters(request) | more)
+
+
+def _scope(request: ListRequest) -> Scope | None:
+    return request.within[0] if request.within else None
 
 
 def _filter_keys(request: ListRequest) -> tuple[tuple[str, str], ...]:
@@ -280,8 +275,8 @@ def _parameters(request: ListRequest) -> dict[str, object]:
         values[f"k{index}"] = value
     if request.query is not None:
         values["q"] = request.query
-    if request.scope is not None:
-        values["scope"] = request.scope.key
+    if request.within is not None:
+        values["parent"] = request.within[1]
     return values
 
 
@@ -409,7 +404,7 @@ def _conditions(
     if has_query and listing.search is not None:
         conditions.append(sql.SQL(listing.search))
     if scope is not None:
-        conditions.append(sql.SQL(scope.condition))
+        conditions.append(sql.SQL("({})").format(sql.SQL(scope.condition)))
     return conditions
 
 

@@ -1,7 +1,7 @@
 """Opaque cursors: the last record's sort values, sealed so that nobody can write one by hand.
 
-A cursor belongs to one query: filters, order, search text and the record that a list hangs on are part of what
-the seal covers, so it cannot be carried to another list.
+A cursor belongs to one query: parent, filters, order and search text are part of what the seal covers, so
+it cannot be carried to another list.
 """
 
 from __future__ import annotations
@@ -48,5 +48,6 @@ def unseal(key: bytes, listing: Listing, request: ListRequest, cursor: str) -> t
 
 def _mac(key: bytes, listing: Listing, request: ListRequest, payload: bytes) -> bytes:
     order = ",".join(str(sort) for sort in listing.complete_order(request.order))
-    query = repr((listing.name, order, request.filters, request.query, request.scope and request.scope.key)).encode()
+    parent = (request.within[0].parent, str(request.within[1])) if request.within else None
+    query = repr((listing.name, parent, order, request.filters, request.query)).encode()
     return hmac.digest(key, query + b"\x00" + payload, "sha256")[:_SEAL_BYTES]

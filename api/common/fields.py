@@ -10,6 +10,9 @@ from marshmallow import ValidationError, fields
 class Text(fields.String):
     """A text without characters that merely look like nothing."""
 
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        super().__init__(**{**kwargs, "metadata": {"pattern": r"\S", **kwargs.get("metadata", {})}})
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
         text: str = super()._deserialize(value, attr, data, **kwargs)
         stripped = text.strip()

@@ -24,7 +24,7 @@ from api.common.context import services
 from api.common.json import unstorable
 from api.common.resource import refuse_unknown
 from app.errors import Fault, InvalidError, MalformedError
-from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Scope, Scoped, Shape, Sort
+from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Scope, Shape, Sort
 from database.repositories.base import Counting
 
 _V = TypeVar("_V", bound=Callable[..., Any])
@@ -52,18 +52,13 @@ class ListQuery:
 
 
 def lists(listing: Listing, scope: Scope | None = None) -> Callable[[_V], _V]:
-    """Give the view its list parameters as `query`.
-
-    With a scope the list hangs on the record whose key is the address's only argument, and the view gets no other.
-    """
+    """Give the view its list parameters as `query`; of a scope, the parent that the address names is part of it."""
 
     def decorate(view: _V) -> _V:
         @functools.wraps(view)
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any view
-            if scope is None:
-                return view(*args, query=read_list(listing), **kwargs)
-            (key,) = kwargs.values()
-            return view(*args, query=read_list(listing, Scoped(scope, key)))
+            within = (scope, kwargs.pop(f"{scope.parent}_id")) if scope else None
+            return view(*args, query=read_list(listing, within), **kwargs)
 
         wrapper.reads_query = True  # type: ignore[attr-defined]
         wrapper.listing = listing  # type: ignore[attr-defined]
@@ -99,8 +94,8 @@ def read_shape(listing: Listing) -> Shape:
     return _shape(listing, _once(request.args))
 
 
-def read_list(listing: Listing, scope: Scoped | None = None) -> ListQuery:
-    """Return the list that the query string asks for.
+def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> ListQuery:
+    """Return the list that the query string asks for, within one parent where one is given.
 
     Raises:
         MalformedError: A parameter, field or operator is unknown, or the cursor is not of this query.
@@ -116,7 +111,7 @@ def read_list(listing: Listing, scope: Scoped | None = None) -> ListQuery:
         order=_order(listing, args.get("order_by")),
         limit=_limit(args.get("limit")),
         query=_search(listing, args.get("q")),
-        scope=scope,
+        within=within,
     )
     if "cursor" in args:
         after = cursors.unseal(services().cursor_key, listing, wanted, args["cursor"])

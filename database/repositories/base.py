@@ -20,7 +20,6 @@ from database.listing import (
     compose_count,
     compose_estimate,
     compose_one,
-    compose_owner,
     compose_page,
 )
 from database.session import ReadSession, Session, WriteSession
@@ -73,7 +72,7 @@ class Repository:
 
     def missing(self, record_id: UUID) -> NotFoundError:
         """Return the error for a record that is not there, or not for this caller."""
-        return NotFoundError(f"no {self.noun} {record_id} is visible to you")
+        return unseen(self.noun, record_id)
 
 
 class ReadRepository(Repository):
@@ -84,17 +83,20 @@ class ReadRepository(Repository):
         self._reading = session
 
     def page(self, request: ListRequest, counting: Counting = "none") -> Page:
-        """Return one page; the count, where asked for, is seen by the same transaction.
+        """Return one page; parent and count, where asked for, are seen by the same transaction.
 
         Raises:
-            NotFoundError: The record that the list hangs on is not visible to the caller.
+            NotFoundError: The list is narrowed to a parent that the caller does not see.
         """
-        plans = [compose_page(self.listing, request), *_count_plans(self.listing, request, counting)]
-        owner = [] if request.scope is None else [compose_owner(request.scope)]
-        rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in [*plans, *owner]])
-        if request.scope is not None and not counts.pop():
-            msg = f"no {request.scope.scope.noun} {request.scope.key} is visible to you"
-            raise NotFoundError(msg)
+        plans = [
+            compose_page(self.listing, request),
+            *_count_plans(self.listing, request, counting),
+            *_parent_plans(request),
+        ]
+        rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in plans])
+        if request.within and not counts.pop():
+            scope, parent = request.within
+            raise unseen(scope.parent, parent)
         shown = rows[: request.limit]
         return Page(
             documents=[row[0] for row in shown],
@@ -188,6 +190,11 @@ class _UndoError(Exception):
     """Ends a savepoint that was only an attempt."""
 
 
+def unseen(noun: str, record_id: UUID) -> NotFoundError:
+    """Return the error for a record that is not there, or not for this caller."""
+    return NotFoundError(f"no {noun} {record_id} is visible to you")
+
+
 def not_permitted(fault: Fault) -> ForbiddenError:
     """Return the refusal of one new record."""
     return ForbiddenError(fault.detail, code="not_permitted", faults=[fault])
@@ -205,3 +212,7 @@ def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> 
     if counting == "none":
         return []
     return [(compose_count if counting == "exact" else compose_estimate)(listing, request)]
+
+
+def _parent_plans(request: ListRequest) -> list[Plan]:
+    return [Plan(request.within[0].find, {"parent": request.within[1]})] if request.within else []

@@ -63,11 +63,9 @@ MIXTURES: Final = Listing(
 )
 
 OF_MOLECULE: Final = Scope(
-    noun="molecule",
-    condition="""
-    x.id IN (SELECT c.mixture_id FROM public.mixture_components AS c WHERE c.molecule_id = %(scope)s::uuid)
-    """,
-    owner="SELECT id FROM public.molecules WHERE id = %(scope)s",
+    parent="molecule",
+    condition="x.id IN (SELECT c.mixture_id FROM public.mixture_components AS c WHERE c.molecule_id = %(parent)s)",
+    find="SELECT id FROM public.molecules WHERE id = %(parent)s",
 )
 
 COMPOSITION_SQL: Final = """

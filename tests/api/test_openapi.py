@@ -15,7 +15,14 @@ from tests.plugins.api import Api
 FOLDER = Path(__file__).parent
 # A mixture to find, and a molecule to make others of, which is not deleted while it is in one.
 MIXED = (
-    ("/molecules", {"name": "Methanol", "smiles": "CO"}),
+    (
+        "/molecules",
+        {
+            "name": "Methanol",
+            "smiles": "CO",
+            "properties": [{"property_type": "density", "value": 787.2, "unit": "kg/m3"}],
+        },
+    ),
     ("/mixtures", {"name": "spirit", "components": [{"molecule": "Methanol", "amount": 1, "unit": "g/L"}]}),
 )
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "10")

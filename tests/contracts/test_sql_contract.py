@@ -29,13 +29,11 @@ from database.listing import (
     Listing,
     ListRequest,
     Scope,
-    Scoped,
     Shape,
     Sort,
     compose_count,
     compose_estimate,
     compose_one,
-    compose_owner,
     compose_page,
 )
 from database.repositories.mixtures import MIXTURES, OF_MOLECULE
@@ -284,16 +282,15 @@ def test_every_scope_is_planned_below() -> None:
     assert found == {id(scope) for scope, _ in SCOPES}
 
 
-@pytest.mark.parametrize(("scope", "listing"), SCOPES, ids=[f"{x.name} of {scope.noun}" for scope, x in SCOPES])
+@pytest.mark.parametrize(("scope", "listing"), SCOPES, ids=[f"{x.name} of {scope.parent}" for scope, x in SCOPES])
 @pytest.mark.parametrize("caller", [ANON, USER, SERVICE], ids=["anon", "user", "service"])
 def test_a_list_that_hangs_on_a_record(planner: Planner, scope: Scope, listing: Listing, caller: Caller) -> None:
-    request = ListRequest(scope=Scoped(scope, KEY))
+    request = ListRequest(within=(scope, KEY))
 
-    for plan in (
-        *(compose(listing, request) for compose in (compose_page, compose_count, compose_estimate)),
-        compose_owner(Scoped(scope, KEY)),
-    ):
+    for compose in (compose_page, compose_count, compose_estimate):
+        plan = compose(listing, request)
         planner.plan(plan.statement, plan.parameters, caller)
+    planner.plan(scope.find, {"parent": KEY}, caller)
 
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)

@@ -13,7 +13,7 @@ import pytest
 from app.domain.callers import ANON, SERVICE, Caller
 from app.domain.mixtures import Component
 from app.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, StaleError
-from database.listing import Detail, ListRequest, Scoped, Shape, Sort
+from database.listing import Detail, ListRequest, Shape, Sort
 from database.repositories.mixtures import MIXTURES, OF_MOLECULE, MixtureReader, MixtureRepository
 from database.repositories.molecules import MoleculeRepository
 from database.session import Database
@@ -323,7 +323,7 @@ class TestFinding:
         _add(database, SERVICE, glycerol, dmso, name="public")
         _add(database, world.caller, glycerol, name="hers")
         _add(database, SERVICE, dmso, name="another")
-        request = ListRequest(scope=Scoped(OF_MOLECULE, glycerol), order=(Sort("name"),))
+        request = ListRequest(within=(OF_MOLECULE, glycerol), order=(Sort("name"),))
 
         assert _names(database, ANON, request) == ["public"]
         assert _names(database, world.caller, request) == ["hers", "public"]
@@ -335,9 +335,9 @@ class TestFinding:
     ) -> None:
         for caller in (ANON, factories.user()):
             with pytest.raises(NotFoundError, match=f"no molecule {world.mixed} is visible"):
-                _names(database, caller, ListRequest(scope=Scoped(OF_MOLECULE, world.mixed)))
-        assert len(_names(database, world.caller, ListRequest(scope=Scoped(OF_MOLECULE, world.mixed)))) == 1
-        assert _names(database, world.caller, ListRequest(scope=Scoped(OF_MOLECULE, world.own))) == []
+                _names(database, caller, ListRequest(within=(OF_MOLECULE, world.mixed)))
+        assert len(_names(database, world.caller, ListRequest(within=(OF_MOLECULE, world.mixed)))) == 1
+        assert _names(database, world.caller, ListRequest(within=(OF_MOLECULE, world.own))) == []
 
     def test_who_left_a_project_sees_in_a_mixture_no_more_than_the_key_of_its_molecule(
         self, database: Database, admin: psycopg.Connection, world: World

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app.domain.callers import ANON, Caller
-from database.listing import Detail, Filter, ListRequest, Scoped, Shape, Sort
+from database.listing import Detail, Filter, ListRequest, Shape, Sort
 from database.repositories.mixtures import OF_MOLECULE, MixtureReader, MixtureRepository
 from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.session import Database
@@ -41,7 +41,7 @@ MIXTURE_READS: dict[str, Callable[[MixtureReader, UUID, UUID], Any]] = {
     "page with all parts and count": lambda reader, *_: reader.page(ListRequest(Shape(Detail.FULL)), "exact"),
     "search": lambda reader, *_: reader.page(ListRequest(query="mixture")),
     "composition": lambda reader, mixture, _: reader.composition(mixture),
-    "of a molecule": lambda reader, _, molecule: reader.page(ListRequest(scope=Scoped(OF_MOLECULE, molecule)), "exact"),
+    "of a molecule": lambda reader, _, molecule: reader.page(ListRequest(within=(OF_MOLECULE, molecule)), "exact"),
 }
 
 
