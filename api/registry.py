@@ -9,6 +9,7 @@ from flask import Flask
 from api.auth import routes as auth
 from api.common import access
 from api.imports import routes as imports
+from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
 from api.projects import routes as projects
 from api.system import routes as system
@@ -18,6 +19,7 @@ from api.tokens import routes as tokens
 BASE_PATH: Final = "/api/v1"
 BLUEPRINTS: Final = (
     molecules.blueprint,
+    mixtures.blueprint,
     teams.blueprint,
     projects.blueprint,
     imports.blueprint,

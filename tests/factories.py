@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from app.domain.callers import Caller
+from app.domain.mixtures import AmountUnit, Component, NewMixture
 from app.domain.molecules import Identifier, MoleculeKind, NewMolecule, PropertyValue, Structure
 
 if TYPE_CHECKING:
@@ -154,3 +155,14 @@ def _made(response: TestResponse) -> dict[str, Any]:
     assert response.status_code == 201, response.text
     made: dict[str, Any] = response.get_json()
     return made
+
+
+def component(molecule_id: UUID, amount: float = 2.3, unit: str = "mol/L") -> Component:
+    """Return a component of a mixture."""
+    return Component(molecule_id, amount, AmountUnit(unit))
+
+
+def new_mixture(*components: Component | UUID, **changes: Any) -> NewMixture:
+    """Return a mixture to store; of a bare key it has 2.3 mol/L."""
+    made = tuple(item if isinstance(item, Component) else component(item) for item in components)
+    return NewMixture(**{"name": "a mixture", "components": made, **changes})

@@ -35,13 +35,13 @@ from api.molecules.schemas import (
 )
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, Structure
 from app.domain.properties import typed_values
+from app.domain.references import Match
 from app.errors import Fault, InvalidError, MalformedError, NotFoundError, StructureError
 from database.listing import Shape
 from database.repositories.base import Document
 from database.repositories.molecules import (
     LOOKUP_KINDS,
     MOLECULES,
-    Match,
     MoleculeReader,
     MoleculeRepository,
     Outcome,

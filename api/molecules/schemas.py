@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from api.common.fields import Flag, Text, WholeNumber
 from app.domain.molecules import Identifier
 
 MAX_STRUCTURE: Final = 200_000
@@ -13,42 +14,6 @@ MAX_BATCH: Final = 10_000
 MAX_LOOKUP: Final = 1000
 MAX_TEXT_VALUE: Final = 10_000
 STRUCTURE_FIELDS: Final = ("smiles", "inchi", "molfile")
-
-
-class Text(fields.String):
-    """A text without characters that merely look like nothing."""
-
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's own
-        # Said in the document, too: what is blank is refused.
-        super().__init__(**{**kwargs, "metadata": {"pattern": r"\S", **kwargs.get("metadata", {})}})
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
-        text: str = super()._deserialize(value, attr, data, **kwargs)
-        stripped = text.strip()
-        if not stripped:
-            msg = "must not be blank"
-            raise ValidationError(msg)
-        return stripped
-
-
-class Flag(fields.Boolean):
-    """True or false and nothing that merely means it."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:  # noqa: ANN401 - marshmallow's own
-        if not isinstance(value, bool):
-            msg = "must be true or false"
-            raise ValidationError(msg)
-        return value
-
-
-class WholeNumber(fields.Integer):
-    """A JSON number without a fraction: 5 and 5.0, but neither "5" nor true."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401 - marshmallow's own
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-            msg = "must be a whole number"
-            raise ValidationError(msg)
-        return int(value)
 
 
 def name_field(**kwargs: Any) -> Text:  # noqa: ANN401 - marshmallow's own

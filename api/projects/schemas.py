@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.molecules.schemas import Text
+from api.common.fields import Text
 from api.teams.schemas import name_field
 
 INVITED_ROLES: Final = ("editor", "viewer")

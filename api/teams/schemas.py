@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, fields, validate
 
-from api.molecules.schemas import Text
+from api.common.fields import Text
 
 ROLES: Final = ("owner", "editor", "viewer")
 _UUID: Final = {"type": "string", "format": "uuid"}

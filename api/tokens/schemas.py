@@ -6,8 +6,8 @@ from typing import Final
 
 from marshmallow import Schema, fields, validate
 
+from api.common.fields import WholeNumber
 from api.common.openapi import Answer
-from api.molecules.schemas import WholeNumber
 from app.domain.tokens import MAX_SERVICE_TTL_S
 from app.services.tokens import SCOPES
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from uuid import UUID
 
 import orjson
 import psycopg
 
-from app.errors import ForbiddenError, NotFoundError, StaleError
+from app.errors import Fault, ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
 from database.listing import (
     Listing,
@@ -28,6 +28,10 @@ from database.session import ReadSession, Session, WriteSession
 
 Counting = Literal["none", "exact", "estimated"]
 STREAM_PAGE_ROWS = 1000
+
+MY_PROJECTS_SQL: Final = """
+SELECT private.my_project_ids('{owner}'), private.my_project_ids('{owner,editor}')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,53 @@ class ReadRepository(Repository):
             after = page.next_after
 
 
+class RecordRepository(WriteRepository):
+    """A repository of records that are private, in a project or public."""
+
+    version_sql: ClassVar[str]
+    """Gives the version of the record with `%(id)s`, where the caller sees it."""
+    lock_sql: ClassVar[str]
+    """The same, where the caller may change it."""
+    remove_sql: ClassVar[str]
+    """Deletes the record with `%(id)s` of `%(version)s`, any where that is null, and returns a row."""
+
+    def remove(self, record_id: UUID, version: int | None) -> None:
+        """Delete a record with its parts.
+
+        Raises:
+            NotFoundError, ForbiddenError, StaleError: No row could be deleted, in this order.
+            ConflictError: Other records refer to it.
+        """
+        if not self._session.rows(self.remove_sql, {"id": record_id, "version": version}):
+            removable = self._attempt(self.remove_sql, {"id": record_id, "version": None})
+            raise self._no_row_changed(record_id, version, self._version(record_id), removable)
+
+    def _why_not(self, record_id: UUID, version: int | None) -> NotFoundError | ForbiddenError | StaleError:
+        """Return why a change met no row."""
+        lockable = self._session.rows(self.lock_sql, {"id": record_id})
+        return self._no_row_changed(record_id, version, self._version(record_id), lockable)
+
+    def _version(self, record_id: UUID) -> list[Row]:
+        return self._session.rows(self.version_sql, {"id": record_id})
+
+    def _refused(self, places: Sequence[tuple[UUID | None, bool | None]]) -> dict[int, Fault]:
+        """Return which new records the policies would refuse, and why, by their project and whether they are public."""
+        if self._caller.role == "service_role" or not any(project or public for project, public in places):
+            return {}
+        owned, editable = self._session.rows(MY_PROJECTS_SQL, {})[0]
+        refused = {}
+        for index, (project_id, is_public) in enumerate(places):
+            if project_id is not None and project_id not in editable:
+                refused[index] = Fault("/project_id", "you may not add to this project")
+            elif is_public and project_id not in owned:
+                refused[index] = Fault("/is_public", "only an owner of the project's team may publish")
+        return refused
+
+    def _publishes(self, *, said: bool | None) -> bool:
+        """Return whether a new record is public: what is said, or what is usual for the caller's role."""
+        return self._caller.role == "service_role" if said is None else said
+
+
 def unseen(noun: str, record_id: UUID) -> NotFoundError:
     """Return the error for a record that is not there, or not for this caller."""
     return NotFoundError(f"no {noun} {record_id} is visible to you")
@@ -167,6 +218,11 @@ def unseen(noun: str, record_id: UUID) -> NotFoundError:
 
 def _parent_plans(request: ListRequest) -> list[Plan]:
     return [Plan(request.within[0].find, {"parent": request.within[1]})] if request.within else []
+
+
+def not_permitted(fault: Fault) -> ForbiddenError:
+    """Return the refusal of one new record."""
+    return ForbiddenError(fault.detail, code="not_permitted", faults=[fault])
 
 
 def _sort_values(row: Row, keys: tuple[str, ...]) -> tuple[str | None, ...]:

@@ -12,10 +12,11 @@ import orjson
 import psycopg
 
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, PropertyValue
-from app.errors import ConflictError, CryoProtectError, Fault, ForbiddenError
+from app.domain.references import Match
+from app.errors import ConflictError, CryoProtectError, Fault
 from database.errors import translate
 from database.listing import Detail, Field, Kind, Listing, Related
-from database.repositories.base import ReadRepository, Repository, WriteRepository
+from database.repositories.base import ReadRepository, RecordRepository, Repository, not_permitted
 
 _T = TypeVar("_T")
 ROWS_PER_STATEMENT: Final = 5000
@@ -125,10 +126,6 @@ LOOKUP_KINDS: Final = {
 }
 
 NEW_IDS_SQL: Final = "SELECT private.uuid_v7() FROM generate_series(1, %(count)s)"
-
-MY_PROJECTS_SQL: Final = """
-SELECT private.my_project_ids('{owner}'), private.my_project_ids('{owner,editor}')
-"""
 
 EXISTING_MOLECULES_SQL: Final = """
 SELECT DISTINCT ON (r.index) r.index, m.id
@@ -258,16 +255,22 @@ WHERE m.id = %(id)s
 PROPERTY_TYPES_SQL: Final = "SELECT name, unit, value_kind FROM public.property_types"
 
 LOOKUP_MOLECULES_SQL: Final = """
-SELECT q.kind, q.value, m.id, m.name, m.inchikey
+SELECT q.kind, q.value, m.id, m.name, m.inchikey, m.molar_mass_g_mol, m.is_public
 FROM unnest(%(kinds)s::text[], %(values)s::text[]) WITH ORDINALITY AS q (kind, value, position)
 CROSS JOIN LATERAL (
-    SELECT f.id, f.name, f.inchikey
+    SELECT f.id, f.name, f.inchikey, f.molar_mass_g_mol, f.is_public
     FROM public.molecules AS f
     WHERE f.id = CASE q.kind WHEN 'id' THEN q.value::uuid END
     UNION ALL
-    SELECT f.id, f.name, f.inchikey FROM public.molecules AS f WHERE q.kind = 'inchikey' AND f.inchikey = q.value
+    SELECT f.id, f.name, f.inchikey, f.molar_mass_g_mol, f.is_public
+    FROM public.molecules AS f
+    WHERE q.kind = 'inchikey' AND f.inchikey = q.value
     UNION ALL
-    SELECT f.id, f.name, f.inchikey
+    SELECT f.id, f.name, f.inchikey, f.molar_mass_g_mol, f.is_public
+    FROM public.molecules AS f
+    WHERE q.kind = 'name' AND f.name = q.value
+    UNION ALL
+    SELECT f.id, f.name, f.inchikey, f.molar_mass_g_mol, f.is_public
     FROM public.molecule_identifiers AS i
     JOIN public.molecules AS f ON f.id = i.molecule_id
     WHERE q.kind LIKE '%%:%%' AND i.source = split_part(q.kind, ':', 1) AND i.kind = split_part(q.kind, ':', 2)
@@ -298,17 +301,6 @@ class Outcome:
     """What a constraint said, where one refused the molecule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A molecule found by one of its names."""
-
-    kind: str
-    value: str
-    id: UUID
-    name: str
-    inchikey: str | None
-
-
 class _MoleculeParts(Repository):
     """What a reading and a writing repository of molecules share."""
 
@@ -330,18 +322,22 @@ class _MoleculeParts(Repository):
         """Return the known property types by name."""
         return {row[0]: PropertyType(*row) for row in self._session.rows(PROPERTY_TYPES_SQL, {})}
 
-
-class MoleculeReader(ReadRepository, _MoleculeParts):
-    """Finds molecules with the caller's eyes."""
-
     def lookup(self, wanted: Sequence[tuple[str, str]]) -> list[Match]:
-        """Return the molecules behind (kind, value) pairs; kind is id, inchikey or source:kind."""
+        """Return the molecules behind (kind, value) pairs; kind is id, inchikey, name or source:kind."""
         parameters = {"kinds": [kind for kind, _ in wanted], "values": [value for _, value in wanted]}
         return [Match(*row) for row in self._session.rows(LOOKUP_MOLECULES_SQL, parameters)]
 
 
-class MoleculeRepository(WriteRepository, _MoleculeParts):
+class MoleculeReader(ReadRepository, _MoleculeParts):
+    """Finds molecules with the caller's eyes."""
+
+
+class MoleculeRepository(RecordRepository, _MoleculeParts):
     """Stores and changes molecules inside the caller's transaction."""
+
+    version_sql = MOLECULE_VERSION_SQL
+    lock_sql = LOCK_MOLECULE_SQL
+    remove_sql = REMOVE_MOLECULE_SQL
 
     def add(self, molecule: NewMolecule) -> UUID:
         """Store one molecule and return its id.
@@ -357,7 +353,7 @@ class MoleculeRepository(WriteRepository, _MoleculeParts):
                 "a molecule with this structure exists already", code="molecule_exists", existing_id=str(outcome.id)
             )
         if outcome.id is None:
-            raise outcome.error or _refusal(outcome)
+            raise outcome.error or not_permitted(Fault(outcome.pointer, outcome.reason or ""))
         return outcome.id
 
     def add_many(self, molecules: Sequence[NewMolecule], *, merge: bool = False) -> list[Outcome]:
@@ -366,7 +362,11 @@ class MoleculeRepository(WriteRepository, _MoleculeParts):
         With `merge`, identifiers and properties of a molecule that exists already are added to it; the
         outcome is then `changed` where anything was new.
         """
-        outcomes = self._refuse_unwritable(molecules)
+        places = [(molecule.project_id, molecule.is_public) for molecule in molecules]
+        outcomes = {
+            index: Outcome(OutcomeStatus.REFUSED, None, fault.detail, fault.pointer)
+            for index, fault in self._refused(places).items()
+        }
         rows = self._rows(molecules, outcomes)
         existing = self._existing(rows)
         added, refused = self._insert([row for row in rows if row["index"] not in existing])
@@ -405,18 +405,6 @@ class MoleculeRepository(WriteRepository, _MoleculeParts):
         if not self._session.rows(CHANGE_MOLECULE_SQL, parameters):
             raise self._why_not(molecule_id, version)
 
-    def remove(self, molecule_id: UUID, version: int | None) -> None:
-        """Delete a molecule with its parts.
-
-        Raises:
-            NotFoundError, ForbiddenError, StaleError: No row could be deleted, in this order.
-            ConflictError: Other records refer to it.
-        """
-        if not self._session.rows(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": version}):
-            current = self._session.rows(MOLECULE_VERSION_SQL, {"id": molecule_id})
-            removable = self._attempt(REMOVE_MOLECULE_SQL, {"id": molecule_id, "version": None})
-            raise self._no_row_changed(molecule_id, version, current, removable)
-
     def put_identifiers(self, molecule_id: UUID, identifiers: Iterable[Identifier], version: int | None) -> None:
         """Put the given identifiers in the place of all that the molecule has.
 
@@ -443,43 +431,18 @@ class MoleculeRepository(WriteRepository, _MoleculeParts):
         if not self._session.rows(TOUCH_MOLECULES_SQL, {"ids": [molecule_id], "version": version}):
             raise self._why_not(molecule_id, version)
 
-    def _why_not(self, molecule_id: UUID, version: int | None) -> Exception:
-        key = {"id": molecule_id}
-        return self._no_row_changed(
-            molecule_id,
-            version,
-            self._session.rows(MOLECULE_VERSION_SQL, key),
-            self._session.rows(LOCK_MOLECULE_SQL, key),
-        )
-
-    def _refuse_unwritable(self, molecules: Sequence[NewMolecule]) -> dict[int, Outcome]:
-        """Return the refusals that the policies would make, each with its reason, before they fail the batch."""
-        if self._caller.role == "service_role":
-            return {}
-        owned, editable = self._session.rows(MY_PROJECTS_SQL, {})[0]
-        refused = {}
-        for index, molecule in enumerate(molecules):
-            if molecule.project_id is not None and molecule.project_id not in editable:
-                refused[index] = Outcome(OutcomeStatus.REFUSED, None, "you may not add to this project", "/project_id")
-            elif molecule.is_public and molecule.project_id not in owned:
-                refused[index] = Outcome(
-                    OutcomeStatus.REFUSED, None, "only an owner of the project's team may publish", "/is_public"
-                )
-        return refused
-
     def _rows(self, molecules: Sequence[NewMolecule], refused: dict[int, Outcome]) -> list[dict[str, Any]]:
         wanted = [(index, item) for index, item in enumerate(molecules) if index not in refused]
         ids = self._session.rows(NEW_IDS_SQL, {"count": len(wanted)})
         return [self._row(index, item, str(new_id)) for (index, item), (new_id,) in zip(wanted, ids, strict=True)]
 
     def _row(self, index: int, molecule: NewMolecule, new_id: str) -> dict[str, Any]:
-        by_service = self._caller.role == "service_role"
         return {
             "index": index,
             "id": new_id,
             "name": molecule.name,
             "kind": molecule.kind,
-            "is_public": by_service if molecule.is_public is None else molecule.is_public,
+            "is_public": self._publishes(said=molecule.is_public),
             "project_id": molecule.project_id,
             "created_by": self._caller.user_id,
             "data_source_id": molecule.data_source_id,
@@ -568,9 +531,3 @@ def _refused(error: psycopg.Error) -> Outcome:
         raise error
     fault = said.faults[0] if said.faults else Fault("", said.detail)
     return Outcome(OutcomeStatus.REFUSED, None, fault.detail, fault.pointer, said)
-
-
-def _refusal(outcome: Outcome) -> Exception:
-    return ForbiddenError(
-        outcome.reason or "", code="not_permitted", faults=[Fault(outcome.pointer, outcome.reason or "")]
-    )

@@ -38,6 +38,7 @@ from database.listing import (
     compose_one,
     compose_page,
 )
+from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MOLECULES_OF_PROJECT
@@ -61,10 +62,11 @@ PARAMETERS: Final[dict[str, object]] = {
     "caller": str(KEY),
     "claims": "{}",
     "count": 3,
-    "error": "why",
-    "every_s": 900.0,
+    "created_by": KEY,
     "description": None,
     "display_name": None,
+    "error": "why",
+    "every_s": 900.0,
     "existing": 1,
     "expires_at": MOMENT,
     "headers": "{}",
@@ -74,7 +76,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "issued_at": MOMENT,
     "jti": "jti",
     "key": "key",
-    "kinds": ["id", "inchikey", "cas:cas_number"],
+    "kinds": ["id", "inchikey", "name", "cas:cas_number"],
     "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
@@ -84,6 +86,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "parent": KEY,
     "project_id": KEY,
     "property_type": None,
+    "reference": None,
     "refused": 1,
     "release": "1",
     "request_hash": b"hash",
@@ -94,10 +97,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "rows": "[]",
     "run_id": KEY,
     "scopes": ["molecules:write"],
-    "sets_description": False,
+    "sets_description": True,
     "sets_is_public": False,
     "sets_name": True,
     "sets_project_id": False,
+    "sets_reference": True,
+    "sets_solvent": False,
+    "solvent": "water",
     "source_id": KEY,
     "started_at": MOMENT,
     "status": 201,
@@ -105,7 +111,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "team_id": KEY,
     "url": None,
     "user_id": KEY,
-    "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "56-81-5"],
+    "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "Glycerol", "56-81-5"],
     "version": 1,
     "within_s": 30.0,
 }
@@ -146,7 +152,13 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
 READERS: Final[dict[str, tuple[Caller, ...]]] = {"tokens": (SERVICE,)} | dict.fromkeys(
     ("teams", "members", "projects", "invitations"), (USER, SERVICE)
 )
-SCOPED: Final = {MEMBERS_OF_TEAM: MEMBERS, TEAMS_OF_PROJECT: INVITATIONS, MOLECULES_OF_PROJECT: MOLECULES}
+# Which list each scope narrows.
+SCOPED: Final = {
+    MEMBERS_OF_TEAM: MEMBERS,
+    TEAMS_OF_PROJECT: INVITATIONS,
+    MOLECULES_OF_PROJECT: MOLECULES,
+    MIXTURES_OF_MOLECULE: MIXTURES,
+}
 ADMIN_MODULES: Final = {"database.migrate", "database.embedded", "database.cluster"}
 
 
@@ -261,7 +273,7 @@ CROSS JOIN LATERAL (
 
 def test_the_statements_are_found() -> None:
     assert len(CONSTANTS) >= 35
-    assert MOLECULES in LISTINGS
+    assert {id(MOLECULES), id(MIXTURES)} <= {id(listing) for listing in LISTINGS}
     assert set(NOT_PLANNED) <= set(CONSTANTS)
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from app.domain.callers import ANON, Caller
 from database.listing import Detail, Filter, ListRequest, Shape, Sort
+from database.repositories.mixtures import MIXTURES_OF_MOLECULE, MixtureReader, MixtureRepository
 from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.session import Database
 from database.urls import DatabaseUrls
 from tests import factories
-from tests.database.worlds import add_public_molecule, add_world
+from tests.database.worlds import add_public_mixture, add_public_molecule, add_world
 from tests.plugins.round_trips import Proxy, proxy
 
 __all__ = ["proxy"]
@@ -35,6 +36,17 @@ READS: dict[str, Callable[[MoleculeReader, UUID], Any]] = {
     "filtered page": lambda reader, _: reader.page(ListRequest(filters=(Filter("name", "icontains", "o"),))),
     "properties": lambda reader, molecule: reader.properties(molecule),
     "lookup": lambda reader, molecule: reader.lookup([("id", str(molecule)), ("cas:cas_number", "56-81-5")]),
+}
+MIXTURE_READS: dict[str, Callable[[MixtureReader, UUID, UUID], Any]] = {
+    "get": lambda reader, mixture, _: reader.get(mixture),
+    "get with all parts": lambda reader, mixture, _: reader.get(mixture, Shape(Detail.FULL)),
+    "page": lambda reader, *_: reader.page(ListRequest()),
+    "page with all parts and count": lambda reader, *_: reader.page(ListRequest(Shape(Detail.FULL)), "exact"),
+    "search": lambda reader, *_: reader.page(ListRequest(query="mixture")),
+    "composition": lambda reader, mixture, _: reader.composition(mixture),
+    "of a molecule": lambda reader, _, molecule: reader.page(
+        ListRequest(within=(MIXTURES_OF_MOLECULE, molecule)), "exact"
+    ),
 }
 
 
@@ -63,6 +75,42 @@ def test_a_read_is_one_round_trip_however_often_it_was_made(
         trips.append(traffic.exchanges)
 
     assert trips == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("read", MIXTURE_READS.values(), ids=MIXTURE_READS)
+@pytest.mark.parametrize("caller", [ANON, factories.user()], ids=["anon", "user"])
+def test_a_read_of_mixtures_is_one_round_trip_too(
+    distant: Database, proxy: Proxy, admin: psycopg.Connection, caller: Caller, read: Callable[..., Any]
+) -> None:
+    molecule = add_public_molecule(admin)
+    mixture = add_public_mixture(admin, molecule)
+    reader = MixtureReader(distant.reading(caller))
+    reader.page(ListRequest())
+
+    trips = []
+    for _ in range(3):
+        with proxy.counting() as traffic:
+            read(reader, mixture, molecule)
+        trips.append(traffic.exchanges)
+
+    assert trips == [1, 1, 1]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_adding_a_mixture_takes_the_same_few_round_trips_whatever_it_is_made_of(
+    distant: Database, proxy: Proxy, admin: psycopg.Connection, count: int
+) -> None:
+    caller = add_world(admin).caller
+    with distant.transaction(caller) as session:
+        outcomes = MoleculeRepository(session).add_many(factories.numbered_molecules(count))
+    mixture = factories.new_mixture(*(outcome.id for outcome in outcomes if outcome.id))
+
+    with proxy.counting() as traffic, distant.transaction(caller) as session:
+        MixtureRepository(session).add(mixture)
+
+    # Begin, mixture, components, commit.
+    assert traffic.exchanges == 4
+    assert len(mixture.components) == count
 
 
 def test_a_page_of_a_thousand_records_with_all_parts_is_one_round_trip(

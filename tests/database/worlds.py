@@ -220,9 +220,11 @@ def add_public_molecule(admin: psycopg.Connection, name: str = "glycerol", proje
     return molecule_id
 
 
-def add_public_mixture(admin: psycopg.Connection, molecule: UUID) -> None:
-    """Store a public mixture of one molecule."""
-    _add_mixture(admin, uuid4(), molecule, user=None, is_public=True)
+def add_public_mixture(admin: psycopg.Connection, molecule: UUID) -> UUID:
+    """Store a public mixture of one molecule, and return its id."""
+    mixture_id = uuid4()
+    _add_mixture(admin, mixture_id, molecule, user=None, is_public=True)
+    return mixture_id
 
 
 def add_public_findings(admin: psycopg.Connection, molecule: UUID) -> None:

@@ -1,0 +1,42 @@
+"""Fields of bodies that take what they are named for and nothing that merely resembles it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+
+class Text(fields.String):
+    """A text without characters that merely look like nothing."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        super().__init__(**{**kwargs, "metadata": {"pattern": r"\S", **kwargs.get("metadata", {})}})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        stripped = text.strip()
+        if not stripped:
+            msg = "must not be blank"
+            raise ValidationError(msg)
+        return stripped
+
+
+class Flag(fields.Boolean):
+    """True or false and nothing that merely means it."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:  # noqa: ANN401 - marshmallow's own
+        if not isinstance(value, bool):
+            msg = "must be true or false"
+            raise ValidationError(msg)
+        return value
+
+
+class WholeNumber(fields.Integer):
+    """A JSON number without a fraction: 5 and 5.0, but neither "5" nor true."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:  # noqa: ANN401 - marshmallow's own
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+            msg = "must be a whole number"
+            raise ValidationError(msg)
+        return int(value)

@@ -1,0 +1,70 @@
+"""Molecules as people refer to them: by id, by their number in a register, by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.errors import InvalidError
+
+_FORMS: Final = (
+    ("id", re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE | re.ASCII), str.lower),
+    ("inchikey", re.compile(r"[a-z]{14}-[a-z]{10}-[a-z]", re.IGNORECASE | re.ASCII), str.upper),
+    ("chembl:chembl_id", re.compile(r"chembl\d{1,12}", re.IGNORECASE | re.ASCII), str.upper),
+    ("cas:cas_number", re.compile(r"\d{2,7}-\d{2}-\d", re.ASCII), str),
+    ("pubchem:cid", re.compile(r"0*\d{1,12}", re.ASCII), lambda text: str(int(text))),
+)
+_MAX_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A molecule found by one of its names."""
+
+    kind: str
+    value: str
+    id: UUID
+    name: str
+    inchikey: str | None
+    molar_mass_g_mol: float | None
+    is_public: bool
+
+
+def keys_of(reference: str) -> list[tuple[str, str]]:
+    """Return what a reference may mean as (kind, value) pairs of a lookup, the likeliest first.
+
+    Whoever has not the spelling of a name at hand mostly errs in its capitals.
+    """
+    text = reference.strip()
+    for kind, form, spelled in _FORMS:
+        if form.fullmatch(text):
+            return [(kind, spelled(text))]
+    small = text.lower()
+    first_capital = re.sub(r"[^\W\d_]", lambda match: match[0].upper(), small, count=1)
+    spellings = dict.fromkeys([text, small, text.upper(), first_capital, small.title()])
+    return [(kind, spelling) for kind in ("name", "name:synonym") for spelling in spellings]
+
+
+def choose(reference: str, matches: Iterable[Match]) -> Match:
+    """Return the molecule that a reference means, of all that a lookup of its keys has found.
+
+    Of several rows of one structure it means the public one.
+
+    Raises:
+        InvalidError: It means none that the caller may see, or several different ones.
+    """
+    by_key: dict[tuple[str, str], list[Match]] = {}
+    for match in matches:
+        by_key.setdefault((match.kind, match.value), []).append(match)
+    found = next((by_key[key] for key in keys_of(reference) if key in by_key), [])
+    if not found:
+        msg = f"no molecule {reference!r} is visible to you"
+        raise InvalidError(msg)
+    if len({match.inchikey or match.id for match in found}) > 1:
+        ids = ", ".join(str(match.id) for match in found[:_MAX_NAMED])
+        msg = f"{reference!r} means several molecules; say which by its id: {ids}"
+        raise InvalidError(msg)
+    return max(found, key=lambda match: match.is_public)
