@@ -32,7 +32,7 @@ _KINDS: Final[dict[Kind, dict[str, Any]]] = {
     Kind.TEXT: {"type": "string"},
     Kind.UUID: {"type": "string", "format": "uuid"},
     Kind.FLOAT: {"type": "number"},
-    Kind.INTEGER: {"type": "integer"},
+    Kind.INTEGER: {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
     Kind.BOOLEAN: {"type": "boolean"},
     Kind.TIMESTAMP: {"type": "string", "format": "date-time"},
     Kind.JSON: {"type": "object"},
