@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import ValidationError, fields
+
+# What `str.strip` leaves: to it some control characters are blanks, which to a JSON schema they are not.
+NOT_BLANK: Final = r"[^\s\x1c-\x1f\x85]"
 
 
 class Text(fields.String):
     """A text without characters that merely look like nothing."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's own
-        super().__init__(**{**kwargs, "metadata": {"pattern": r"\S", **kwargs.get("metadata", {})}})
+        super().__init__(**{**kwargs, "metadata": {"pattern": NOT_BLANK, **kwargs.get("metadata", {})}})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
         text: str = super()._deserialize(value, attr, data, **kwargs)
