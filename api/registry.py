@@ -8,6 +8,7 @@ from flask import Flask
 
 from api.auth import routes as auth
 from api.common import access
+from api.history import routes as history
 from api.imports import routes as imports
 from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
@@ -22,6 +23,7 @@ BLUEPRINTS: Final = (
     mixtures.blueprint,
     teams.blueprint,
     projects.blueprint,
+    history.blueprint,
     imports.blueprint,
     tokens.blueprint,
     auth.blueprint,

@@ -104,7 +104,9 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
     args = _once(request.args)
     filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS)
     if "modified_after" in args:
-        filters += (Filter("updated_at", "gt", _value(Kind.TIMESTAMP, "modified_after", args["modified_after"])),)
+        # What never changes has been modified when it was made.
+        moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
+        filters += (Filter(moment, "gt", _value(Kind.TIMESTAMP, "modified_after", args["modified_after"])),)
     wanted = ListRequest(
         shape=_shape(listing, args),
         filters=filters,

@@ -20,6 +20,7 @@ from api.common.results import done
 from api.molecules.formats import MOLECULE_FORMATS
 from api.projects.schemas import InvitedRoleSchema, NewProjectSchema, ProjectChangeSchema
 from database.listing import Shape
+from database.repositories.mixtures import MIXTURES, MixtureReader
 from database.repositories.molecules import MOLECULES, MoleculeReader
 from database.repositories.projects import (
     INVITATIONS,
@@ -30,7 +31,14 @@ from database.repositories.projects import (
     ProjectReader,
     ProjectRepository,
 )
-from database.repositories.shares import MOLECULE_SHARES, MOLECULES_OF_PROJECT, Junction, ShareRepository
+from database.repositories.shares import (
+    MIXTURE_SHARES,
+    MIXTURES_OF_PROJECT,
+    MOLECULE_SHARES,
+    MOLECULES_OF_PROJECT,
+    Junction,
+    ShareRepository,
+)
 
 blueprint: Final = Blueprint("projects", __name__)
 api: Final = Api(blueprint)
@@ -164,6 +172,33 @@ class ProjectMoleculeResource(Resource):
         return unshare(MOLECULE_SHARES, project_id, molecule_id)
 
 
+class ProjectMixturesResource(Resource):
+    """The mixtures of one project."""
+
+    @access.user()
+    @lists(MIXTURES, MIXTURES_OF_PROJECT)
+    @describes(listing=MIXTURES, formats=TABLE_FORMATS)
+    def get(self, query: ListQuery) -> Response:
+        """List the mixtures that are in a project or shared with it."""
+        return answer_list(MixtureReader(reading()), query, TABLE_FORMATS)
+
+
+class ProjectMixtureResource(Resource):
+    """One mixture in the eyes of one project."""
+
+    @access.user("projects:write")
+    @describes(status=201, again=204, conditional=True)
+    def put(self, project_id: UUID, mixture_id: UUID) -> Response:
+        """Share a mixture with a project; `If-Match` is of the project, whose version this raises."""
+        return share(MIXTURE_SHARES, project_id, mixture_id)
+
+    @access.user("projects:write")
+    @describes(status=204, conditional=True)
+    def delete(self, project_id: UUID, mixture_id: UUID) -> Response:
+        """Share a mixture with a project no longer; `If-Match` is of the project, whose version this raises."""
+        return unshare(MIXTURE_SHARES, project_id, mixture_id)
+
+
 def share(junction: Junction, project_id: UUID, record_id: UUID) -> Response:
     """Share a record with a project: 201, or 204 where it was shared already."""
     version = expected_version()
@@ -188,3 +223,5 @@ api.add_resource(ProjectTeamsResource, "/projects/<uuid:project_id>/teams")
 api.add_resource(ProjectTeamResource, "/projects/<uuid:project_id>/teams/<uuid:team_id>")
 api.add_resource(ProjectMoleculesResource, "/projects/<uuid:project_id>/molecules")
 api.add_resource(ProjectMoleculeResource, "/projects/<uuid:project_id>/molecules/<uuid:molecule_id>")
+api.add_resource(ProjectMixturesResource, "/projects/<uuid:project_id>/mixtures")
+api.add_resource(ProjectMixtureResource, "/projects/<uuid:project_id>/mixtures/<uuid:mixture_id>")

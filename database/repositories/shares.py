@@ -27,6 +27,15 @@ MOLECULES_OF_PROJECT: Final = Scope(
     FIND_PROJECT_SQL,
 )
 
+MIXTURES_OF_PROJECT: Final = Scope(
+    "project",
+    """
+    x.project_id = %(parent)s
+    OR x.id = ANY (ARRAY(SELECT s.mixture_id FROM public.project_mixtures AS s WHERE s.project_id = %(parent)s))
+    """,
+    FIND_PROJECT_SQL,
+)
+
 FIND_MOLECULE_SHARE_SQL: Final = """
 SELECT p.version, private.user_has_permission('share', p.id), m.id IS NOT NULL,
     m.is_public OR coalesce(m.project_id, m.created_by) = ANY (private.my_editable_keys()), s.project_id IS NOT NULL

@@ -1,4 +1,4 @@
-"""Molecules that projects share: who shares what with whom, what that shows, and how soon it hides it again."""
+"""Molecules and mixtures that projects share: who shares what with whom, what that shows, and how soon it hides it."""
 
 from __future__ import annotations
 
@@ -253,3 +253,38 @@ class TestNothingMovesBetweenTeams:
 
         problem(caller.patch(f"/molecules/{molecule}", {"project_id": other}, headers=ANY), 403)
         problem(caller.post("/molecules", {**GLYCEROL, "project_id": other}), 403)
+
+
+def _mixture(caller: Api, molecule: str) -> str:
+    body = {"name": "VS1", "components": [{"molecule_id": molecule, "amount": 2.75, "unit": "mol/L"}]}
+    return str(caller.post("/mixtures", body).get_json()["id"])
+
+
+def test_a_shared_mixture_is_seen_with_its_components_until_it_is_taken_back(sharing: Sharing) -> None:
+    owner, viewer = sharing.callers["owner"], sharing.callers["viewer"]
+    molecule = _molecule(owner)
+    mixture = _mixture(owner, molecule)
+    share = f"{sharing.path}/mixtures/{mixture}"
+    before = viewer.get(f"/mixtures/{mixture}").status_code
+
+    hidden = owner.request("PUT", share, headers=ANY)
+    sharing.share("owner", molecule)
+    shared = [owner.request("PUT", share, headers=ANY).status_code for _ in range(2)]
+    seen = viewer.get(f"/mixtures/{mixture}").get_json()
+    listed = viewer.get(f"{sharing.path}/mixtures?count=exact").get_json()
+    refused = [viewer.request(verb, share, headers=ANY).status_code for verb in ("PUT", "DELETE")]
+    unseen = sharing.callers["stranger"].request("PUT", share, headers=ANY).status_code
+    withdrawn = owner.request("DELETE", f"{sharing.path}/molecules/{molecule}", headers=ANY)
+    taken_back = owner.request("DELETE", share, headers=ANY).status_code
+
+    assert before == 404
+    assert problem(hidden, 422)["errors"][0]["pointer"] == "/components"
+    assert shared == [201, 204]
+    assert [component["molecule_id"] for component in seen["components"]] == [molecule]
+    assert ([item["id"] for item in listed["data"]], listed["page"]["count"]) == ([mixture], 1)
+    assert (refused, unseen) == ([403, 403], 404)
+    # Its molecule stays for as long as the mixture shows it.
+    assert problem(withdrawn, 409)["code"] == "constraint"
+    assert taken_back == 204
+    assert viewer.get(f"/mixtures/{mixture}").status_code == 404
+    assert viewer.get(f"{sharing.path}/mixtures").get_json()["data"] == []
