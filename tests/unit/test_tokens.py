@@ -1116,8 +1116,18 @@ def test_a_token_minted_with_no_scope_at_all_may_write_nothing(embedded: TokenVe
     assert embedded.verify(issue_token(SECRET, role="service_role", ttl_s=60, now=NOW)).scopes is None
 
 
-def test_the_scopes_are_the_seven_that_views_ask_for() -> None:
-    nouns = ("molecules", "imports", "mixtures", "experiments", "predictions", "toxicity", "tokens")
+def test_the_scopes_are_those_that_views_ask_for() -> None:
+    nouns = (
+        "molecules",
+        "imports",
+        "mixtures",
+        "experiments",
+        "predictions",
+        "toxicity",
+        "tokens",
+        "teams",
+        "projects",
+    )
 
     assert {f"{noun}:write" for noun in nouns} == SCOPES
 
