@@ -170,7 +170,8 @@ _BUSY_STATES: Final = {
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
 }
-_UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "22021", "22P05", "22023", "54000"})
+# Not 22023: a client's values are no parameters, and a server whose settings cannot be read says that, too.
+_UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "22021", "22P05", "54000"})
 
 
 def is_connection_loss(error: BaseException) -> bool:
