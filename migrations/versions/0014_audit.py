@@ -205,9 +205,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     END
 $$;
 
--- Users read on from where the record became what it is: made, for a key may have been somebody else's before, or moved
--- into its project, for what it was before that is its former owner's. They read nothing of strangers who point to a
--- public record, and no token's id.
+-- Users read on from where the record became theirs: after a deletion, for a key may have been somebody else's before,
+-- and from the move into its project, for what it was before that is its former owner's. They read nothing of strangers
+-- who point to a public record, and no token's id.
 CREATE FUNCTION private.history(resource text, record_id uuid) RETURNS SETOF public.audit_log
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WITH asking AS (
@@ -215,11 +215,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
             private.may_change(history.resource, history.record_id) AS may_change,
             private.my_project_ids('{owner,editor,viewer}') AS projects
     ), beginning AS (
-        SELECT max(b.occurred_at) AS occurred_at
+        SELECT max(b.occurred_at + CASE b.action WHEN 'delete' THEN interval '1 microsecond' ELSE interval '0' END)
+            AS occurred_at
         FROM public.audit_log AS b
         WHERE b.resource = history.resource AND b.resource_id = history.record_id AND b.table_name = history.resource
             AND (
-                b.action = 'insert'
+                b.action = 'delete'
                 OR b.action = 'update' AND b.before -> 'project_id' IS DISTINCT FROM b.after -> 'project_id'
             )
     )

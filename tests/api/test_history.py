@@ -157,6 +157,7 @@ def test_a_key_that_is_used_again_brings_no_history_along(
 ) -> None:
     made = alice.post("/molecules", {**DMSO, "name": "secret formulation"}).get_json()
     alice.delete(f"/molecules/{made['id']}", headers=ANY_VERSION)
+    bob.patch("/me", {"display_name": "Bob"}, headers=ANY_VERSION)
     again = {name: made[name] for name in COLUMNS} | {"created_by": str(bob.user_id), "name": "mine"}
     with acting(urls, user(bob.user_id)) as writer:
         statement = sql.SQL("INSERT INTO public.molecules ({names}) VALUES ({values})").format(
