@@ -113,7 +113,10 @@ def _failure_reasons(**kwargs: Any) -> fields.List[str]:  # noqa: ANN401 - marsh
     return fields.List(
         Text(validate=validate.Length(1, 500)),
         validate=[validate.Length(max=MAX_FAILURE_REASONS), _unique],
-        metadata={"description": "At least one where the outcome is `fail`, none where it is `pass`."},
+        metadata={
+            "description": "At least one where the outcome is `fail`, none where it is `pass`.",
+            "uniqueItems": True,
+        },
         **kwargs,
     )
 
