@@ -8,6 +8,7 @@ from flask import Flask
 
 from api.auth import routes as auth
 from api.common import access
+from api.experiments import routes as experiments
 from api.history import routes as history
 from api.imports import routes as imports
 from api.mixtures import routes as mixtures
@@ -21,6 +22,7 @@ BASE_PATH: Final = "/api/v1"
 BLUEPRINTS: Final = (
     molecules.blueprint,
     mixtures.blueprint,
+    experiments.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -12,9 +12,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import registry
 from api.common import context, effects, errors, headers, limits, service_reads
+from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
-from api.molecules.schemas import MAX_BATCH
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
 from app.services.jwks import Jwks

@@ -35,6 +35,7 @@ SELECT set_config('role', %(role)s, true),
 """
 ENSURE_PROFILE_SQL: Final = "SELECT private.ensure_profile()"
 CHECK_DEFERRED_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
+DEFER_SQL: Final = "SET CONSTRAINTS ALL DEFERRED"
 
 
 class Session(Protocol):
@@ -88,8 +89,9 @@ class WriteSession:
         return cursor.fetchall() if cursor.description else []
 
     def check_deferred(self) -> None:
-        """Check now what would be checked at commit."""
+        """Check now what would be checked at commit; what follows is checked at commit again."""
         self._connection.execute(CHECK_DEFERRED_SQL)
+        self._connection.execute(DEFER_SQL)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

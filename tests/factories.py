@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from app.domain.callers import Caller
+from app.domain.experiments import ExperimentOutcome, NewExperiment, Result
 from app.domain.mixtures import AmountUnit, Component, NewMixture
 from app.domain.molecules import Identifier, MoleculeKind, NewMolecule, PropertyValue, Structure
 
@@ -166,3 +167,14 @@ def new_mixture(*components: Component | UUID, **changes: Any) -> NewMixture:
     """Return a mixture to store; of a bare key it has 2.3 mol/L."""
     made = tuple(item if isinstance(item, Component) else component(item) for item in components)
     return NewMixture(**{"name": "a mixture", "components": made, **changes})
+
+
+def viability(value: float = 0.82, **changes: Any) -> Result:
+    """Return a measured viability after thawing, as a fraction."""
+    return Result("post_thaw_viability", value, "1", **changes)
+
+
+def new_experiment(molecule_id: UUID | None = None, **changes: Any) -> NewExperiment:
+    """Return a passed experiment to store, with one result."""
+    passed = {"outcome": ExperimentOutcome.PASS, "results": (viability(),), "molecule_id": molecule_id}
+    return NewExperiment(**{**passed, **changes})

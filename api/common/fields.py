@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields
@@ -43,3 +45,36 @@ class WholeNumber(fields.Integer):
             msg = "must be a whole number"
             raise ValidationError(msg)
         return int(value)
+
+
+class Number(fields.Float):
+    """A finite JSON number: neither "2.3" nor true."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:  # noqa: ANN401 - marshmallow's own
+        msg = "must be a finite number"
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValidationError(msg)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise ValidationError(msg) from error
+        if not math.isfinite(number):
+            raise ValidationError(msg)
+        return number
+
+
+class Moment(fields.AwareDateTime):
+    """A time with its zone, kept in UTC: without one nobody can say which moment it is."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        super().__init__(**{**kwargs, "format": "iso"})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:  # noqa: ANN401
+        msg = "must be a time with its zone, such as 2026-01-31T12:00:00Z"
+        if not isinstance(value, str):
+            raise ValidationError(msg)
+        try:
+            moment: dt.datetime = super()._deserialize(value, attr, data, **kwargs)
+            return moment.astimezone(dt.UTC)
+        except (ValidationError, OverflowError, ValueError) as error:
+            raise ValidationError(msg) from error

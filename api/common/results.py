@@ -8,7 +8,7 @@ from flask import Response
 
 from api.common.effects import Effect
 from app.errors import Fault
-from database.repositories.molecules import Outcome, OutcomeStatus
+from database.repositories.outcomes import Outcome, OutcomeStatus
 
 
 def done(effect: Effect) -> Response:

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.common.openapi import Answer
 from api.common.shapes import OPTIONAL_TEXT, OPTIONAL_UUID, TEXT, UUID_TEXT, array, record
-from database.repositories.molecules import OutcomeStatus
+from database.repositories.outcomes import OutcomeStatus
 
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _VALUE: Final = record(

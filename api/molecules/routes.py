@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, url_for
 from marshmallow import Schema, fields, validate
 
 from api.common import access
-from api.common.body import JSON_TYPE, NDJSON_TYPE, load, read_json, require_media_type, takes
+from api.common.batch import (
+    BATCH_TYPES,
+    MAX_BATCH,
+    BatchQuerySchema,
+    Faults,
+    load_each,
+    read_batch,
+    refuse_partial,
+    results_of,
+)
+from api.common.body import JSON_TYPE, takes
 from api.common.conditional import answer, expected_version
 from api.common.context import reading, services
 from api.common.effects import replay_early, writing
@@ -20,13 +29,11 @@ from api.common.listing import ListQuery, lists, shapes
 from api.common.openapi import describes
 from api.common.query import parameters
 from api.common.resource import Api, Resource
-from api.common.results import done, report, result
+from api.common.results import done, report
 from api.molecules.answers import BATCH_REPORT, LOOKUP_REPORT, PROPERTY_VALUES
 from api.molecules.formats import MOLECULE_FORMATS
 from api.molecules.schemas import (
-    MAX_BATCH,
     STRUCTURE_FIELDS,
-    BatchQuerySchema,
     LookupSchema,
     MoleculeChangeSchema,
     NewMoleculeSchema,
@@ -36,7 +43,7 @@ from api.molecules.schemas import (
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, Structure
 from app.domain.properties import typed_values
 from app.domain.references import Match
-from app.errors import Fault, InvalidError, MalformedError, NotFoundError, StructureError
+from app.errors import Fault, InvalidError, NotFoundError, StructureError
 from database.listing import Shape
 from database.repositories.base import Document
 from database.repositories.molecules import (
@@ -44,13 +51,11 @@ from database.repositories.molecules import (
     MOLECULES,
     MoleculeReader,
     MoleculeRepository,
-    Outcome,
 )
 
 blueprint: Final = Blueprint("molecules", __name__)
 api: Final = Api(blueprint)
 _NEW_MOLECULE: Final = NewMoleculeSchema()
-_RECORDS_PER_TURN: Final = 50
 _SVG_SHAPE: Final = Shape(only=("canonical_smiles",))
 
 
@@ -125,24 +130,24 @@ class MoleculeBatchResource(Resource):
     @describes(
         body_many=NewMoleculeSchema,
         body_max=MAX_BATCH,
-        body_types=(JSON_TYPE, NDJSON_TYPE),
+        body_types=BATCH_TYPES,
         answer=BATCH_REPORT,
     )
     def post(self, arguments: dict[str, Any]) -> Response:
         """Create up to 10,000 molecules; each record succeeds or is refused by itself unless atomic."""
-        records = _batch()
+        records = read_batch()
         replay_early()
-        faults: dict[int, list[Fault]] = {}
-        loaded = _loaded(records, faults)
+        faults: Faults = {}
+        loaded = load_each(_NEW_MOLECULE, records, faults)
         structures = _structures(loaded, faults)
         with writing() as effect:
             repository = MoleculeRepository(effect.session)
             types = _types(repository, [data for _, data in loaded])
             new = _new_molecules(loaded, structures, types, faults)
             outcomes = repository.add_many([molecule for _, molecule in new])
-            results = _results(len(records), new, outcomes, faults)
+            results = results_of(len(records), new, outcomes, faults)
             if arguments["atomic"]:
-                _refuse_partial(results)
+                refuse_partial(results)
             effect.answer = Response(dumps(report(results)), content_type=JSON_TYPE)
         return done(effect)
 
@@ -278,43 +283,7 @@ def _types(repository: MoleculeRepository, bodies: list[dict[str, Any]]) -> dict
     return repository.property_types() if any(data["properties"] for data in bodies) else {}
 
 
-def _batch() -> list[Any]:
-    kind = require_media_type(JSON_TYPE, NDJSON_TYPE)
-    records = read_json() if kind == JSON_TYPE else _ndjson(request.get_data(cache=True))
-    if not isinstance(records, list):
-        raise InvalidError.at("", "must be a JSON array, or NDJSON with one record a line")
-    if not 1 <= len(records) <= MAX_BATCH:
-        raise InvalidError.at("", f"a batch has 1 to {MAX_BATCH:,} records")
-    return records
-
-
-def _ndjson(data: bytes) -> list[Any]:
-    records = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            records.append(loads(line))
-        except MalformedError as error:
-            msg = f"line {number}: {error.detail}"
-            raise MalformedError(msg, code=error.code) from error
-    return records
-
-
-def _loaded(records: list[Any], faults: dict[int, list[Fault]]) -> list[tuple[int, dict[str, Any]]]:
-    loaded = []
-    for index, record in enumerate(records):
-        if index % _RECORDS_PER_TURN == 0:
-            # Checking ten thousand records takes seconds: other requests of this worker go in between.
-            time.sleep(0)
-        try:
-            loaded.append((index, load(_NEW_MOLECULE, record)))
-        except InvalidError as error:
-            faults[index] = list(error.faults)
-    return loaded
-
-
-def _structures(loaded: list[tuple[int, dict[str, Any]]], faults: dict[int, list[Fault]]) -> dict[int, Structure]:
+def _structures(loaded: list[tuple[int, dict[str, Any]]], faults: Faults) -> dict[int, Structure]:
     results = services().chemistry.standardize_many([_notation(data) for _, data in loaded])
     structures = {}
     for (index, data), found in zip(loaded, results, strict=True):
@@ -329,7 +298,7 @@ def _new_molecules(
     loaded: list[tuple[int, dict[str, Any]]],
     structures: dict[int, Structure],
     types: dict[str, PropertyType],
-    faults: dict[int, list[Fault]],
+    faults: Faults,
 ) -> list[tuple[int, NewMolecule]]:
     new = []
     for index, data in loaded:
@@ -340,22 +309,6 @@ def _new_molecules(
         except InvalidError as error:
             faults[index] = list(error.faults)
     return new
-
-
-def _results(
-    count: int, new: list[tuple[int, NewMolecule]], outcomes: list[Outcome], faults: dict[int, list[Fault]]
-) -> list[dict[str, Any]]:
-    by_index = {index: outcome for (index, _), outcome in zip(new, outcomes, strict=True)}
-    return [result(index, by_index.get(index), faults.get(index, [])) for index in range(count)]
-
-
-def _refuse_partial(results: list[dict[str, Any]]) -> None:
-    faults = [
-        Fault(f"/{item['index']}{error['pointer']}", error["detail"]) for item in results for error in item["errors"]
-    ]
-    if faults:
-        msg = "nothing was stored: the batch is atomic and some of its records are refused"
-        raise InvalidError(msg, code="batch_refused", faults=faults)
 
 
 def _kind_name(kind: str) -> str:

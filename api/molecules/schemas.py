@@ -10,7 +10,6 @@ from api.common.fields import Flag, Text, WholeNumber
 from app.domain.molecules import Identifier
 
 MAX_STRUCTURE: Final = 200_000
-MAX_BATCH: Final = 10_000
 MAX_LOOKUP: Final = 1000
 MAX_TEXT_VALUE: Final = 10_000
 STRUCTURE_FIELDS: Final = ("smiles", "inchi", "molfile")
@@ -189,9 +188,3 @@ class LookupSchema(Schema):
         if not any(data.values()):
             msg = "give at least one key"
             raise ValidationError(msg)
-
-
-class BatchQuerySchema(Schema):
-    """Parameters of a batch."""
-
-    atomic = fields.Boolean(load_default=False, metadata={"description": "All or nothing."})

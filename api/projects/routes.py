@@ -20,6 +20,7 @@ from api.common.results import done
 from api.molecules.formats import MOLECULE_FORMATS
 from api.projects.schemas import InvitedRoleSchema, NewProjectSchema, ProjectChangeSchema
 from database.listing import Shape
+from database.repositories.experiments import EXPERIMENTS, EXPERIMENTS_OF_PROJECT, ExperimentReader
 from database.repositories.mixtures import MIXTURES, MixtureReader
 from database.repositories.molecules import MOLECULES, MoleculeReader
 from database.repositories.projects import (
@@ -199,6 +200,17 @@ class ProjectMixtureResource(Resource):
         return unshare(MIXTURE_SHARES, project_id, mixture_id)
 
 
+class ProjectExperimentsResource(Resource):
+    """The experiments of one project."""
+
+    @access.user()
+    @lists(EXPERIMENTS, EXPERIMENTS_OF_PROJECT)
+    @describes(listing=EXPERIMENTS, formats=TABLE_FORMATS)
+    def get(self, query: ListQuery) -> Response:
+        """List the experiments that are in a project."""
+        return answer_list(ExperimentReader(reading()), query, TABLE_FORMATS)
+
+
 def share(junction: Junction, project_id: UUID, record_id: UUID) -> Response:
     """Share a record with a project: 201, or 204 where it was shared already."""
     version = expected_version()
@@ -225,3 +237,4 @@ api.add_resource(ProjectMoleculesResource, "/projects/<uuid:project_id>/molecule
 api.add_resource(ProjectMoleculeResource, "/projects/<uuid:project_id>/molecules/<uuid:molecule_id>")
 api.add_resource(ProjectMixturesResource, "/projects/<uuid:project_id>/mixtures")
 api.add_resource(ProjectMixtureResource, "/projects/<uuid:project_id>/mixtures/<uuid:mixture_id>")
+api.add_resource(ProjectExperimentsResource, "/projects/<uuid:project_id>/experiments")

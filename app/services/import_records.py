@@ -17,7 +17,8 @@ from app.importers import chembl, pubchem
 from app.importers.records import ParsedRecord
 from app.services.chemistry import ChemistryPool
 from app.services.maintenance import refresh_summary_soon
-from database.repositories.molecules import MoleculeRepository, Outcome, OutcomeStatus
+from database.repositories.molecules import MoleculeRepository
+from database.repositories.outcomes import Outcome, OutcomeStatus
 from database.repositories.provenance import ImportFault, ProvenanceRepository, SourceStatement
 from database.session import WriteSession
 

@@ -12,7 +12,8 @@ from app.seed import RELEASE
 from app.services.chemistry import ChemistryPool
 from app.services.maintenance import refresh_summary_soon
 from app.services.seed_records import DATA_SOURCE_NAME, SeedMolecule, property_types, seed_molecules
-from database.repositories.molecules import MoleculeRepository, OutcomeStatus
+from database.repositories.molecules import MoleculeRepository
+from database.repositories.outcomes import OutcomeStatus
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
 from database.session import Database
 

@@ -67,6 +67,17 @@ MIXTURE_HISTORY: Final = _history(
     LIMIT 1
     """,
 )
+EXPERIMENT_HISTORY: Final = _history(
+    "experiments",
+    "experiment",
+    "private.history('experiments', %(parent)s) AS a",
+    """
+    SELECT id FROM public.experiments WHERE id = %(parent)s
+    UNION ALL
+    SELECT id FROM private.history('experiments', %(parent)s)
+    LIMIT 1
+    """,
+)
 TEAM_HISTORY: Final = _history(
     "teams",
     "team",
@@ -89,7 +100,7 @@ PROJECT_HISTORY: Final = _history(
     LIMIT 1
     """,
 )
-HISTORIES: Final = (MOLECULE_HISTORY, MIXTURE_HISTORY, TEAM_HISTORY, PROJECT_HISTORY)
+HISTORIES: Final = (MOLECULE_HISTORY, MIXTURE_HISTORY, EXPERIMENT_HISTORY, TEAM_HISTORY, PROJECT_HISTORY)
 
 
 class HistoryReader(ReadRepository):

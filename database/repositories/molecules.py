@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -13,13 +12,10 @@ import psycopg
 
 from app.domain.molecules import Identifier, NewMolecule, PropertyType, PropertyValue
 from app.domain.references import Match
-from app.errors import ConflictError, CryoProtectError, Fault
-from database.errors import translate
+from app.errors import ConflictError, Fault
 from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, RecordRepository, Repository, not_permitted
-
-_T = TypeVar("_T")
-ROWS_PER_STATEMENT: Final = 5000
+from database.repositories.outcomes import Outcome, OutcomeStatus, refused_by, slices
 
 MOLECULES: Final = Listing(
     name="molecules",
@@ -280,27 +276,6 @@ ORDER BY q.position, m.id
 """
 
 
-class OutcomeStatus(StrEnum):
-    """What became of one molecule of a batch."""
-
-    ADDED = "added"
-    EXISTING = "existing"
-    CHANGED = "changed"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one molecule of a batch, and its id where it has one."""
-
-    status: OutcomeStatus
-    id: UUID | None
-    reason: str | None = None
-    pointer: str = ""
-    error: CryoProtectError | None = None
-    """What a constraint said, where one refused the molecule."""
-
-
 class _MoleculeParts(Repository):
     """What a reading and a writing repository of molecules share."""
 
@@ -454,7 +429,7 @@ class MoleculeRepository(RecordRepository, _MoleculeParts):
     def _existing(self, rows: list[dict[str, Any]]) -> dict[int, UUID]:
         names = ("index", "inchikey", "name", "kind", "is_public", "project_id", "created_by")
         found: dict[int, UUID] = {}
-        for part in _slices(rows):
+        for part in slices(rows):
             slim = orjson.dumps([{name: row.get(name) for name in names} for row in part]).decode()
             found |= dict(self._session.rows(EXISTING_MOLECULES_SQL, {"rows": slim}))
             found |= dict(self._session.rows(EXISTING_POLYMERS_SQL, {"rows": slim}))
@@ -464,7 +439,7 @@ class MoleculeRepository(RecordRepository, _MoleculeParts):
         """Return the ids that were stored, and what became of rows that break a constraint."""
         stored: set[str] = set()
         refused: dict[int, Outcome] = {}
-        for part in _slices(rows):
+        for part in slices(rows):
             ids, outcomes = self._insert_part(part)
             stored |= ids
             refused |= outcomes
@@ -479,7 +454,7 @@ class MoleculeRepository(RecordRepository, _MoleculeParts):
                 return {str(row[0]) for row in inserted}, {}
         except (psycopg.IntegrityError, psycopg.DataError) as error:
             if len(rows) == 1:
-                return set(), {rows[0]["index"]: _refused(error)}
+                return set(), {rows[0]["index"]: refused_by(error)}
         middle = len(rows) // 2
         first, refused_first = self._insert_part(rows[:middle])
         second, refused_second = self._insert_part(rows[middle:])
@@ -514,20 +489,6 @@ class MoleculeRepository(RecordRepository, _MoleculeParts):
     def _add_rows(self, statement: str, rows: list[dict[str, object]]) -> set[UUID]:
         return {
             row[0]
-            for part in _slices(rows)
+            for part in slices(rows)
             for row in self._session.rows(statement, {"rows": orjson.dumps(part).decode()})
         }
-
-
-def _slices(rows: list[_T]) -> Iterator[list[_T]]:
-    """Give the rows in parts that Postgres takes as one value: a jsonb ends at 256 MB."""
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        yield rows[start : start + ROWS_PER_STATEMENT]
-
-
-def _refused(error: psycopg.Error) -> Outcome:
-    said = translate(error)
-    if said is None:
-        raise error
-    fault = said.faults[0] if said.faults else Fault("", said.detail)
-    return Outcome(OutcomeStatus.REFUSED, None, fault.detail, fault.pointer, said)

@@ -13,7 +13,7 @@ import pytest
 from tests.plugins.api import Api
 
 FOLDER = Path(__file__).parent
-# A mixture to find, and a molecule to make others of, which is not deleted while it is in one.
+# A mixture to find, and a molecule to make others of, which is not deleted while it is in one; an experiment on it.
 MIXED = (
     (
         "/molecules",
@@ -25,13 +25,16 @@ MIXED = (
     ),
     ("/mixtures", {"name": "spirit", "components": [{"molecule": "Methanol", "amount": 1, "unit": "g/L"}]}),
 )
+RESULT = {"property_type": "freezing_point", "value": -2.1, "unit": "degC"}
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "10")
 
 
 @pytest.mark.timeout(600)
 def test_schemathesis_finds_nothing(gunicorn: str, service: Api) -> None:
-    for body in MIXED:
-        assert service.post(*body).status_code == 201
+    made = [service.post(*body) for body in MIXED]
+    assert [response.status_code for response in made] == [201, 201]
+    experiment = {"mixture_id": made[1].get_json()["id"], "outcome": "pass", "results": [RESULT]}
+    assert service.post("/experiments", experiment).status_code == 201
     command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", "schemathesis.toml", "run"]
     command += [f"{gunicorn}/openapi.json", "--header", f"Authorization: Bearer {service.token}"]
     command += ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", EXAMPLES]

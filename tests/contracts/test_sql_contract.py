@@ -38,6 +38,12 @@ from database.listing import (
     compose_one,
     compose_page,
 )
+from database.repositories.experiments import (
+    EXPERIMENTS,
+    EXPERIMENTS_OF_MIXTURE,
+    EXPERIMENTS_OF_MOLECULE,
+    EXPERIMENTS_OF_PROJECT,
+)
 from database.repositories.history import HISTORIES
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
@@ -62,6 +68,8 @@ PARAMETERS: Final[dict[str, object]] = {
     "body": b"{}",
     "caller": str(KEY),
     "claims": "{}",
+    "completed_at": None,
+    "conditions": "{}",
     "count": 3,
     "created_by": KEY,
     "description": None,
@@ -83,10 +91,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "longest": dt.timedelta(days=1),
     "limit_ms": "2000",
     "name": "name",
+    "notes": None,
+    "outcome": "pass",
     "parent_jti": None,
     "parent": KEY,
     "project_id": KEY,
     "property_type": None,
+    "protocol": None,
     "reference": None,
     "refused": 1,
     "release": "1",
@@ -99,12 +110,18 @@ PARAMETERS: Final[dict[str, object]] = {
     "rows": "[]",
     "run_id": KEY,
     "scopes": ["molecules:write"],
+    "sets_completed_at": True,
+    "sets_conditions": True,
     "sets_description": True,
     "sets_is_public": False,
     "sets_name": True,
+    "sets_notes": False,
+    "sets_outcome": True,
     "sets_project_id": False,
+    "sets_protocol": True,
     "sets_reference": True,
     "sets_solvent": False,
+    "sets_started_at": True,
     "solvent": "water",
     "source_id": KEY,
     "started_at": MOMENT,
@@ -141,6 +158,7 @@ KEYS: Final[dict[Kind, str]] = {
 NOT_PLANNED: Final = {
     "database.cluster.CREATE_DATABASE_SQL": "runs in single-user mode when a cluster is made",
     "database.session.CHECK_DEFERRED_SQL": "ends every dry run",
+    "database.session.DEFER_SQL": "goes on after that",
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
@@ -161,6 +179,9 @@ SCOPED: Final = {
     MOLECULES_OF_PROJECT: MOLECULES,
     MIXTURES_OF_MOLECULE: MIXTURES,
     MIXTURES_OF_PROJECT: MIXTURES,
+    EXPERIMENTS_OF_MIXTURE: EXPERIMENTS,
+    EXPERIMENTS_OF_MOLECULE: EXPERIMENTS,
+    EXPERIMENTS_OF_PROJECT: EXPERIMENTS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
@@ -278,7 +299,7 @@ CROSS JOIN LATERAL (
 
 def test_the_statements_are_found() -> None:
     assert len(CONSTANTS) >= 35
-    assert {id(MOLECULES), id(MIXTURES)} <= {id(listing) for listing in LISTINGS}
+    assert {id(MOLECULES), id(MIXTURES), id(EXPERIMENTS)} <= {id(listing) for listing in LISTINGS}
     assert set(NOT_PLANNED) <= set(CONSTANTS)
 
 

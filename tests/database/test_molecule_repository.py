@@ -23,7 +23,8 @@ from app.errors import (
     StaleError,
 )
 from database.listing import Detail, Shape
-from database.repositories.molecules import MoleculeReader, MoleculeRepository, Outcome, OutcomeStatus
+from database.repositories.molecules import MoleculeReader, MoleculeRepository
+from database.repositories.outcomes import Outcome, OutcomeStatus
 from database.session import Database
 from tests import factories
 from tests.database.worlds import World, add_public_molecule, add_world
@@ -220,7 +221,7 @@ class TestAdding:
     def test_a_batch_larger_than_one_statement_is_stored_whole(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("database.repositories.molecules.ROWS_PER_STATEMENT", 3)
+        monkeypatch.setattr("database.repositories.outcomes.ROWS_PER_STATEMENT", 3)
         molecules = factories.numbered_molecules(10, identifiers=(identifier("1"), identifier("2")))
 
         added = _add(database, SERVICE, *molecules, molecules[0])
