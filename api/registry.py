@@ -12,6 +12,7 @@ from api.history import routes as history
 from api.imports import routes as imports
 from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
+from api.predictions import routes as predictions
 from api.projects import routes as projects
 from api.system import routes as system
 from api.teams import routes as teams
@@ -21,6 +22,7 @@ BASE_PATH: Final = "/api/v1"
 BLUEPRINTS: Final = (
     molecules.blueprint,
     mixtures.blueprint,
+    predictions.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from marshmallow import ValidationError, fields
@@ -43,3 +44,19 @@ class WholeNumber(fields.Integer):
             msg = "must be a whole number"
             raise ValidationError(msg)
         return int(value)
+
+
+class Number(fields.Float):
+    """A finite JSON number: neither "2.3" nor true."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:  # noqa: ANN401 - marshmallow's own
+        msg = "must be a finite number"
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValidationError(msg)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise ValidationError(msg) from error
+        if not math.isfinite(number):
+            raise ValidationError(msg)
+        return number

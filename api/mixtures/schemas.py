@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from api.common.fields import Flag, Text
+from api.common.fields import Flag, Number, Text
 from app.domain.mixtures import AmountUnit, StatedComponent
 
 MAX_COMPONENTS: Final = 100
@@ -15,18 +14,13 @@ _REFERENCES: Final = ("molecule_id", "molecule")
 _MAX_REFERENCE: Final = 500
 
 
-class Amount(fields.Float):
+class Amount(Number):
     """A positive JSON number: neither "2.3" nor true."""
 
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> float:  # noqa: ANN401 - marshmallow's own
-        msg = "must be a positive, finite number"
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValidationError(msg)
-        try:
-            amount = float(value)
-        except OverflowError as error:
-            raise ValidationError(msg) from error
-        if not 0 < amount < math.inf:
+    def _deserialize(self, *args: Any, **kwargs: Any) -> float:  # noqa: ANN401 - marshmallow's own
+        amount = super()._deserialize(*args, **kwargs)
+        if amount <= 0:
+            msg = "must be a positive number"
             raise ValidationError(msg)
         return amount
 

@@ -41,6 +41,7 @@ from database.listing import (
 from database.repositories.history import HISTORIES
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
+from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
@@ -62,8 +63,10 @@ PARAMETERS: Final[dict[str, object]] = {
     "body": b"{}",
     "caller": str(KEY),
     "claims": "{}",
+    "conditions": "{}",
     "count": 3,
     "created_by": KEY,
+    "densities": True,
     "description": None,
     "display_name": None,
     "error": "why",
@@ -73,6 +76,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
+    "inputs_hash": "0" * 64,
     "is_public": True,
     "issued_at": MOMENT,
     "jti": "jti",
@@ -82,6 +86,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "licence": None,
     "longest": dt.timedelta(days=1),
     "limit_ms": "2000",
+    "mixture_id": KEY,
     "name": "name",
     "parent_jti": None,
     "parent": KEY,
@@ -161,6 +166,8 @@ SCOPED: Final = {
     MOLECULES_OF_PROJECT: MOLECULES,
     MIXTURES_OF_MOLECULE: MIXTURES,
     MIXTURES_OF_PROJECT: MIXTURES,
+    PREDICTIONS_OF_MIXTURE: PREDICTIONS,
+    PREDICTIONS_OF_MOLECULE: PREDICTIONS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}

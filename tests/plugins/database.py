@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from app.domain.callers import SERVICE
+from app.services.predict_properties import methods
 from app.services.seed_records import property_types
 from database import migrate
 from database.embedded import EmbeddedServer
@@ -76,7 +77,9 @@ def _make_template(admin: psycopg.Connection, server_url: str) -> None:
     migrate.upgrade(made, secret=SECRET)
     database = open_database(made)
     with database.transaction(SERVICE) as session:
-        ProvenanceRepository(session).put_property_types(property_types())
+        provenance = ProvenanceRepository(session)
+        provenance.put_property_types(property_types())
+        provenance.put_methods(methods())
     database.close()
 
 
@@ -103,13 +106,14 @@ def admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def emptied(urls: DatabaseUrls) -> Iterator[None]:
-    """Empty all tables but the property types after the test."""
+    """Empty all tables but the property types and the models after the test."""
     yield
     with psycopg.connect(urls.admin, autocommit=True) as connection:
         tables = connection.execute(
             """
             SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-            WHERE schemaname IN ('public', 'private') AND tablename NOT IN ('property_types', 'alembic_version')
+            WHERE schemaname IN ('public', 'private')
+                AND tablename NOT IN ('property_types', 'calculation_methods', 'alembic_version')
             """
         ).fetchall()
         # Past the triggers: the audit log cannot be emptied otherwise.
