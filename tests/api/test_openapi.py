@@ -29,6 +29,7 @@ EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "10")
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("models")
 def test_schemathesis_finds_nothing(gunicorn: str, service: Api) -> None:
     for body in MIXED:
         assert service.post(*body).status_code == 201

@@ -77,9 +77,7 @@ def _make_template(admin: psycopg.Connection, server_url: str) -> None:
     migrate.upgrade(made, secret=SECRET)
     database = open_database(made)
     with database.transaction(SERVICE) as session:
-        provenance = ProvenanceRepository(session)
-        provenance.put_property_types(property_types())
-        provenance.put_methods(methods())
+        ProvenanceRepository(session).put_property_types(property_types())
     database.close()
 
 
@@ -106,14 +104,13 @@ def admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def emptied(urls: DatabaseUrls) -> Iterator[None]:
-    """Empty all tables but the property types and the models after the test."""
+    """Empty all tables but the property types after the test."""
     yield
     with psycopg.connect(urls.admin, autocommit=True) as connection:
         tables = connection.execute(
             """
             SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-            WHERE schemaname IN ('public', 'private')
-                AND tablename NOT IN ('property_types', 'calculation_methods', 'alembic_version')
+            WHERE schemaname IN ('public', 'private') AND tablename NOT IN ('property_types', 'alembic_version')
             """
         ).fetchall()
         # Past the triggers: the audit log cannot be emptied otherwise.
@@ -125,3 +122,10 @@ def emptied(urls: DatabaseUrls) -> Iterator[None]:
 def database(_database: Database, emptied: None) -> Database:
     """Give the database layer, on tables that are empty before and after."""
     return _database
+
+
+@pytest.fixture
+def models(database: Database) -> None:
+    """Put in the models, as `cryoprotect seed` does."""
+    with database.transaction(SERVICE) as session:
+        ProvenanceRepository(session).put_methods(methods())
