@@ -13,6 +13,7 @@ from api.history import routes as history
 from api.imports import routes as imports
 from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
+from api.predictions import routes as predictions
 from api.projects import routes as projects
 from api.system import routes as system
 from api.teams import routes as teams
@@ -23,6 +24,7 @@ BLUEPRINTS: Final = (
     molecules.blueprint,
     mixtures.blueprint,
     experiments.blueprint,
+    predictions.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -157,6 +157,8 @@ class Listing:
     """Condition for `q`, with the placeholder `%(q)s`."""
     key: str = "id"
     """The field that tells records apart; every order ends with it."""
+    record_version: LiteralString | None = None
+    """SQL of the number that grows with each change of a record; the field `version`, where it is not said."""
     by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -204,7 +206,7 @@ def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> s
     statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s{within}")
     return statement.format(
         document=_document(listing, shape),
-        version=_column(listing, "version"),
+        version=sql.SQL(listing.record_version) if listing.record_version else _column(listing, "version"),
         source=sql.SQL(listing.source),
         id=_column(listing, listing.key),
         within=sql.SQL(" AND ({})").format(sql.SQL(scope.condition)) if scope else sql.SQL(""),

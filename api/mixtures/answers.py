@@ -29,6 +29,7 @@ COMPOSITION: Final = Answer(
             record(
                 molecule_id=UUID_TEXT,
                 name=TEXT,
+                inchikey=OPTIONAL_TEXT,
                 amount={"type": "number"},
                 unit=_UNIT,
                 molar_mass_g_mol=_OPTIONAL_NUMBER,

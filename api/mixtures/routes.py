@@ -24,7 +24,7 @@ from api.mixtures.answers import COMPOSITION
 from api.mixtures.schemas import ComponentsSchema, CompositionQuerySchema, MixtureChangeSchema, NewMixtureSchema
 from app.domain.mixtures import AmountUnit, Component, NewMixture, StatedComponent, components_of
 from app.domain.references import keys_of
-from app.science.composition import ADDITIVE_VOLUMES, WATER, Part, Substance, adds_volumes, converted
+from app.science.composition import ADDITIVE_VOLUMES, Part, Substance, adds_volumes, converted, solvent_named
 from database.listing import Shape
 from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE, MixtureReader, MixtureRepository
@@ -120,9 +120,8 @@ class MixtureCompositionResource(Resource):
         """Give a mixture's composition in one unit; 422 names what a conversion would have to know."""
         unit = AmountUnit(arguments["unit"])
         stored = MixtureReader(reading()).composition(mixture_id)
-        solvent = WATER if stored.solvent.lower() == WATER.name else Substance(stored.solvent)
         parts = [_part(component) for component in stored.components]
-        amounts = converted(parts, solvent, unit)
+        amounts = converted(parts, solvent_named(stored.solvent), unit)
         said = {
             "solvent": stored.solvent,
             "unit": unit,

@@ -20,6 +20,7 @@ from api.common.results import done
 from api.experiments.answers import RELATED as EXPERIMENTS_RELATED
 from api.mixtures.answers import RELATED as MIXTURES_RELATED
 from api.molecules.answers import RELATED as MOLECULES_RELATED
+from api.predictions.answers import RELATED as PREDICTIONS_RELATED
 from api.projects.schemas import RELATED as PROJECTS_RELATED
 from api.system.metrics import REGISTRY
 from api.teams.schemas import RELATED as TEAMS_RELATED
@@ -40,7 +41,13 @@ _JSON: Final = "application/json"
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 _RELATED: Final = (
-    MOLECULES_RELATED | MIXTURES_RELATED | EXPERIMENTS_RELATED | TEAMS_RELATED | PROJECTS_RELATED | TOKENS_RELATED
+    MOLECULES_RELATED
+    | MIXTURES_RELATED
+    | EXPERIMENTS_RELATED
+    | PREDICTIONS_RELATED
+    | TEAMS_RELATED
+    | PROJECTS_RELATED
+    | TOKENS_RELATED
 )
 _ME: Final = Answer(
     "Me",

@@ -31,6 +31,8 @@ class Match:
     inchikey: str | None
     molar_mass_g_mol: float | None
     is_public: bool
+    density_kg_m3: float | None = None
+    """None where it is not known, or was not asked for."""
 
 
 def keys_of(reference: str) -> list[tuple[str, str]]:

@@ -22,6 +22,8 @@ from app.domain.mixtures import AmountUnit
 from app.errors import Fault, InvalidError
 
 ADDITIVE_VOLUMES: Final = "volumes are additive: each substance keeps the density that it has alone"
+WATER_NAMES: Final = frozenset({"water", "h2o", "xlyofnoqvpjjnp-uhfffaoysa-n"})
+"""Water as people write it, and as a key."""
 _ROUNDING: Final = 1e-9
 
 
@@ -61,6 +63,8 @@ class Part:
     substance: Substance
     amount: float
     unit: AmountUnit
+    pointer: str = "unit"
+    """Where a fault of this part is shown to be."""
 
 
 WATER: Final = Substance("water", molar_mass_g_mol=18.015, density_kg_m3=997.047)
@@ -77,8 +81,13 @@ def adds_volumes(parts: Sequence[Part], unit: AmountUnit) -> bool:
     return needs_sizes(parts, unit) and Whole.SOLUTION_L in {WHOLE_OF[item] for item in _units(parts, unit)}
 
 
-def converted(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> list[float]:
-    """Return the amount of each part in another unit.
+def solvent_named(name: str) -> Substance:
+    """Return a solvent with what is known of it; of all but water that is the name."""
+    return WATER if name.strip().casefold() in WATER_NAMES else Substance(name)
+
+
+def converted(parts: Sequence[Part], solvent: Substance, unit: AmountUnit, pointer: str = "unit") -> list[float]:
+    """Return the amount of each part in another unit; `pointer` is where a fault of the whole is shown to be.
 
     Valid for: ideal volumes of mixing where `adds_volumes` says so; otherwise exact.
 
@@ -86,16 +95,16 @@ def converted(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> li
         InvalidError: A molar mass or a density is needed and not known, with a fault for each; or the components
             leave no room for each other, or no solvent to count by.
     """
-    _refuse_missing(parts, solvent, unit)
+    _refuse_missing(parts, solvent, unit, pointer)
     if not needs_sizes(parts, unit):
         return [part.amount if part.unit is unit else _within_whole(part, unit) for part in parts]
-    wholes = _sizes(parts, solvent, unit)
+    wholes = _sizes(parts, solvent, unit, pointer)
     masses = [part.amount * _kg(part.substance, part.unit) * wholes[WHOLE_OF[part.unit]] for part in parts]
     solvent_kg = 1 - sum(masses)
     if WHOLE_OF[unit] is Whole.SOLVENT_KG and abs(solvent_kg) <= _ROUNDING:
-        raise InvalidError.at("unit", "no solvent is left to count by")
+        raise InvalidError.at(pointer, "no solvent is left to count by")
     if solvent_kg < -_ROUNDING or min(wholes.values()) <= 0:
-        raise _crowded()
+        raise _crowded(pointer)
     size = wholes[WHOLE_OF[unit]]
     return [_rounded(mass / (_kg(part.substance, unit) * size)) for part, mass in zip(parts, masses, strict=True)]
 
@@ -104,7 +113,7 @@ def _within_whole(part: Part, unit: AmountUnit) -> float:
     return _rounded(part.amount * _kg(part.substance, part.unit) / _kg(part.substance, unit))
 
 
-def _sizes(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> dict[Whole, float]:
+def _sizes(parts: Sequence[Part], solvent: Substance, unit: AmountUnit, pointer: str) -> dict[Whole, float]:
     """Return the size of each whole that the conversion knows of, for one kilogram of solution.
 
     A whole T is the sum of t(j) w(j) over all substances, t being what a kilogram of one adds to it; the mass of a
@@ -120,7 +129,7 @@ def _sizes(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> dict[
             if whole is not Whole.SOLUTION_KG:
                 more = _adds(part.substance, whole) - _adds(solvent, whole, is_solvent=True)
                 matrix[row][column] -= more * mass
-    return dict(zip(wholes, _solved(matrix, right), strict=True))
+    return dict(zip(wholes, _solved(matrix, right, pointer), strict=True))
 
 
 def _units(parts: Sequence[Part], unit: AmountUnit) -> set[AmountUnit]:
@@ -160,33 +169,34 @@ def _known(value: float | None) -> float:
     return value
 
 
-def _refuse_missing(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> None:
+def _refuse_missing(parts: Sequence[Part], solvent: Substance, unit: AmountUnit, pointer: str) -> None:
     across = needs_sizes(parts, unit)
     wholes = {WHOLE_OF[item] for item in _units(parts, unit)} if across else set[Whole]()
     faults = []
-    stated: list[tuple[Substance, set[AmountUnit]]] = [
-        (part.substance, {part.unit, unit} if across or part.unit is not unit else set()) for part in parts
+    stated: list[tuple[Substance, set[AmountUnit], str]] = [
+        (part.substance, {part.unit, unit} if across or part.unit is not unit else set(), part.pointer)
+        for part in parts
     ]
-    for substance, units in [*stated, (solvent, set[AmountUnit]())]:
+    for substance, units, place in [*stated, (solvent, set[AmountUnit](), pointer)]:
         by_mole = units & {AmountUnit.MOLARITY, AmountUnit.MOLALITY, AmountUnit.MOLE_FRACTION}
         if (by_mole or Whole.SOLUTION_MOL in wholes) and not substance.molar_mass_g_mol:
-            faults.append(Fault("unit", f"the molar mass of {substance.name} is not known"))
+            faults.append(Fault(place, f"the molar mass of {substance.name} is not known"))
         if (AmountUnit.VOLUME_PERCENT in units or Whole.SOLUTION_L in wholes) and not substance.density_kg_m3:
-            faults.append(Fault("unit", f"the density of {substance.name} is not known"))
+            faults.append(Fault(place, f"the density of {substance.name} is not known"))
     if faults:
         missing = "; ".join(fault.detail for fault in faults)
         msg = f"this mixture cannot be given in {unit}: {missing}"
         raise InvalidError(msg, code="missing_data", faults=faults)
 
 
-def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
+def _solved(matrix: list[list[float]], right: list[float], pointer: str) -> list[float]:
     """Return the solution of a few linear equations, by elimination with the largest pivot."""
     rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
     for index in range(len(rows)):
         pivot = max(range(index, len(rows)), key=lambda row: abs(rows[row][index]))
         rows[index], rows[pivot] = rows[pivot], rows[index]
         if abs(rows[index][index]) < _ROUNDING:
-            raise _crowded()
+            raise _crowded(pointer)
         rows[index] = [value / rows[index][index] for value in rows[index]]
         for row in range(len(rows)):
             if row != index:
@@ -195,8 +205,8 @@ def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:
     return [row[-1] for row in rows]
 
 
-def _crowded() -> InvalidError:
-    return InvalidError.at("unit", "together the components would take up more than the whole solution")
+def _crowded(pointer: str) -> InvalidError:
+    return InvalidError.at(pointer, "together the components would take up more than the whole solution")
 
 
 def _rounded(value: float) -> float:

@@ -11,6 +11,7 @@ from app.errors import StructureError
 from app.seed import RELEASE
 from app.services.chemistry import ChemistryPool
 from app.services.maintenance import refresh_summary_soon
+from app.services.predict_properties import methods
 from app.services.seed_records import DATA_SOURCE_NAME, SeedMolecule, property_types, seed_molecules
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.outcomes import OutcomeStatus
@@ -27,7 +28,10 @@ def seed(database: Database, chemistry: ChemistryPool, log: Callable[[str], None
         ValueError: A structure is not what its row states; then nothing is kept.
     """
     with database.transaction(SERVICE) as session:
-        if ProvenanceRepository(session).source_id(SEED_SOURCE) is not None:
+        provenance = ProvenanceRepository(session)
+        # Models come with the code, not with a release of the seed.
+        provenance.put_methods(methods())
+        if provenance.source_id(SEED_SOURCE) is not None:
             return 0
     molecules = seed_molecules()
     structures = _structures(chemistry, molecules)

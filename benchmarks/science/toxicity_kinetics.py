@@ -26,6 +26,7 @@ from app.science.models.toxicity_kinetics import (
     hazard,
     ln_hazard_error,
     rate_error,
+    shifted,
     survival_error,
 )
 from benchmarks.science.least_squares import Solution, solve
@@ -117,7 +118,9 @@ def _left_out(form_name: str, *, compositions: bool) -> LeftOut:
         solution = fit(form, data.where(~out))
         constants, unseen = BASE.scaled(solution.values), data.where(out)
         hazards[out] = hazard(unseen.molality_mol_kg, unseen.exposure_min, constants)
-        errors[out] = ln_hazard_error(unseen.molality_mol_kg, unseen.exposure_min, constants, solution.columns, 0.0)
+        errors[out] = ln_hazard_error(
+            unseen.molality_mol_kg, unseen.exposure_min, shifted(constants, solution.columns), 0.0
+        )
     return LeftOut(hazards, errors)
 
 

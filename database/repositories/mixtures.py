@@ -11,7 +11,7 @@ import orjson
 
 from app.domain.mixtures import Component, NewMixture
 from database.listing import Detail, Field, Kind, Listing, Related, Scope
-from database.repositories.base import ReadRepository, RecordRepository, not_permitted
+from database.repositories.base import ReadRepository, RecordRepository, Repository, not_permitted
 
 MIXTURES: Final = Listing(
     name="mixtures",
@@ -72,8 +72,9 @@ COMPOSITION_SQL: Final = """
 SELECT x.version, x.solvent, (
     SELECT json_agg(row_to_json(y))
     FROM (
-        SELECT c.molecule_id, coalesce(m.name, c.molecule_id::text) AS name, c.amount, c.unit, m.molar_mass_g_mol,
-            p.numeric_value AS density_kg_m3, p.reference AS density_reference, p.verified AS density_verified
+        SELECT c.molecule_id, coalesce(m.name, c.molecule_id::text) AS name, m.inchikey, c.amount, c.unit,
+            m.molar_mass_g_mol, p.numeric_value AS density_kg_m3, p.reference AS density_reference,
+            p.verified AS density_verified
         FROM public.mixture_components AS c
         LEFT JOIN public.molecules AS m ON m.id = c.molecule_id
         LEFT JOIN LATERAL (
@@ -147,11 +148,12 @@ class Composition:
     version: int
     solvent: str
     components: list[dict[str, Any]]
-    """molecule_id, name, amount, unit, molar_mass_g_mol, density_kg_m3, density_reference, density_verified."""
+    """molecule_id, name, inchikey, amount, unit, molar_mass_g_mol, density_kg_m3, density_reference,
+    density_verified."""
 
 
-class MixtureReader(ReadRepository):
-    """Finds mixtures with the caller's eyes."""
+class _MixtureParts(Repository):
+    """What a reading and a writing repository of mixtures share."""
 
     listing = MIXTURES
     noun = "mixture"
@@ -169,11 +171,13 @@ class MixtureReader(ReadRepository):
         return Composition(version, solvent, orjson.loads(components))
 
 
-class MixtureRepository(RecordRepository):
+class MixtureReader(ReadRepository, _MixtureParts):
+    """Finds mixtures with the caller's eyes."""
+
+
+class MixtureRepository(RecordRepository, _MixtureParts):
     """Stores and changes mixtures inside the caller's transaction."""
 
-    listing = MIXTURES
-    noun = "mixture"
     version_sql = MIXTURE_VERSION_SQL
     lock_sql = LOCK_MIXTURE_SQL
     remove_sql = REMOVE_MIXTURE_SQL
@@ -219,6 +223,15 @@ class MixtureRepository(RecordRepository):
         """
         if not self._session.rows(TOUCH_MIXTURE_SQL, {"id": mixture_id, "version": version}):
             raise self._why_not(mixture_id, version)
+
+    def hold(self, mixture_id: UUID) -> None:
+        """Keep others from changing a mixture until the transaction ends.
+
+        Raises:
+            NotFoundError, ForbiddenError: The caller does not see it, or may not change it.
+        """
+        if not self._session.rows(LOCK_MIXTURE_SQL, {"id": mixture_id}):
+            raise self._why_not(mixture_id, None)
 
     def put_components(self, mixture_id: UUID, components: Iterable[Component]) -> None:
         """Put components in the place of all that a mixture has; `touch` has said that the caller may."""

@@ -251,7 +251,7 @@ WHERE m.id = %(id)s
 PROPERTY_TYPES_SQL: Final = "SELECT name, unit, value_kind FROM public.property_types"
 
 LOOKUP_MOLECULES_SQL: Final = """
-SELECT q.kind, q.value, m.id, m.name, m.inchikey, m.molar_mass_g_mol, m.is_public
+SELECT q.kind, q.value, m.id, m.name, m.inchikey, m.molar_mass_g_mol, m.is_public, p.numeric_value
 FROM unnest(%(kinds)s::text[], %(values)s::text[]) WITH ORDINALITY AS q (kind, value, position)
 CROSS JOIN LATERAL (
     SELECT f.id, f.name, f.inchikey, f.molar_mass_g_mol, f.is_public
@@ -272,6 +272,13 @@ CROSS JOIN LATERAL (
     WHERE q.kind LIKE '%%:%%' AND i.source = split_part(q.kind, ':', 1) AND i.kind = split_part(q.kind, ':', 2)
         AND i.external_id = q.value
 ) AS m
+LEFT JOIN LATERAL (
+    SELECT d.numeric_value
+    FROM public.molecular_properties AS d
+    WHERE %(densities)s::boolean AND d.molecule_id = m.id AND d.property_type = 'density' AND d.numeric_value > 0
+    ORDER BY d.verified DESC, d.id
+    LIMIT 1
+) AS p ON true
 ORDER BY q.position, m.id
 """
 
@@ -297,9 +304,13 @@ class _MoleculeParts(Repository):
         """Return the known property types by name."""
         return {row[0]: PropertyType(*row) for row in self._session.rows(PROPERTY_TYPES_SQL, {})}
 
-    def lookup(self, wanted: Sequence[tuple[str, str]]) -> list[Match]:
+    def lookup(self, wanted: Sequence[tuple[str, str]], *, densities: bool = False) -> list[Match]:
         """Return the molecules behind (kind, value) pairs; kind is id, inchikey, name or source:kind."""
-        parameters = {"kinds": [kind for kind, _ in wanted], "values": [value for _, value in wanted]}
+        parameters = {
+            "kinds": [kind for kind, _ in wanted],
+            "values": [value for _, value in wanted],
+            "densities": densities,
+        }
         return [Match(*row) for row in self._session.rows(LOOKUP_MOLECULES_SQL, parameters)]
 
 

@@ -1,8 +1,8 @@
-"""Data sources, the runs that import from them, and what a run had to leave out."""
+"""Data sources, the runs that import from them, what a run had to leave out; property types and models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 from uuid import UUID
@@ -39,6 +39,17 @@ SELECT r.name, r.unit, r.value_kind, r.description
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (name text, unit text, value_kind text, description text)
 ON CONFLICT (name) DO UPDATE SET description = excluded.description
 """
+PUT_METHODS_SQL: Final = """
+INSERT INTO public.calculation_methods AS k (name, version, description, equation, reference, parameters)
+SELECT r.name, r.version, r.description, r.equation, r.reference, r.parameters
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+    AS r (name text, version text, description text, equation text, reference text, parameters jsonb)
+ON CONFLICT (name, version) DO UPDATE
+SET description = excluded.description, equation = excluded.equation, reference = excluded.reference,
+    parameters = excluded.parameters
+WHERE (k.description, k.equation, k.reference, k.parameters)
+    IS DISTINCT FROM (excluded.description, excluded.equation, excluded.reference, excluded.parameters)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,18 @@ class ImportFault:
     index: int
     source_record: str | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A model as it is kept beside its predictions."""
+
+    name: str
+    version: str
+    description: str
+    equation: str
+    reference: str
+    parameters: Mapping[str, Mapping[str, object]]
 
 
 class ProvenanceRepository:
@@ -91,3 +114,8 @@ class ProvenanceRepository:
         """Add property types; of known ones only the description changes."""
         rows = [asdict(item) for item in types]
         self._session.rows(PUT_PROPERTY_TYPES_SQL, {"rows": orjson.dumps(rows).decode()})
+
+    def put_methods(self, methods: Iterable[Method]) -> None:
+        """Add models; of known versions only what is said about them changes."""
+        rows = [asdict(item) for item in methods]
+        self._session.rows(PUT_METHODS_SQL, {"rows": orjson.dumps(rows).decode()})

@@ -30,6 +30,7 @@ EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "10")
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("models")
 def test_schemathesis_finds_nothing(gunicorn: str, service: Api) -> None:
     made = [service.post(*body) for body in MIXED]
     assert [response.status_code for response in made] == [201, 201]

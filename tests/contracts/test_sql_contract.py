@@ -47,6 +47,7 @@ from database.repositories.experiments import (
 from database.repositories.history import HISTORIES
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
+from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
@@ -72,6 +73,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "conditions": "{}",
     "count": 3,
     "created_by": KEY,
+    "densities": True,
     "description": None,
     "display_name": None,
     "error": "why",
@@ -81,6 +83,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
+    "inputs_hash": "0" * 64,
     "is_public": True,
     "issued_at": MOMENT,
     "jti": "jti",
@@ -90,6 +93,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "licence": None,
     "longest": dt.timedelta(days=1),
     "limit_ms": "2000",
+    "mixture_id": KEY,
     "name": "name",
     "notes": None,
     "outcome": "pass",
@@ -182,6 +186,8 @@ SCOPED: Final = {
     EXPERIMENTS_OF_MIXTURE: EXPERIMENTS,
     EXPERIMENTS_OF_MOLECULE: EXPERIMENTS,
     EXPERIMENTS_OF_PROJECT: EXPERIMENTS,
+    PREDICTIONS_OF_MIXTURE: PREDICTIONS,
+    PREDICTIONS_OF_MOLECULE: PREDICTIONS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
@@ -299,7 +305,7 @@ CROSS JOIN LATERAL (
 
 def test_the_statements_are_found() -> None:
     assert len(CONSTANTS) >= 35
-    assert {id(MOLECULES), id(MIXTURES), id(EXPERIMENTS)} <= {id(listing) for listing in LISTINGS}
+    assert {id(MOLECULES), id(MIXTURES), id(EXPERIMENTS), id(PREDICTIONS)} <= {id(listing) for listing in LISTINGS}
     assert set(NOT_PLANNED) <= set(CONSTANTS)
 
 
@@ -319,7 +325,7 @@ class TestListings:
     """All that can be asked of a listing, as everybody who may ask."""
 
     def test_every_shape_of_one_record(self, planner: Planner, listing: Listing, caller: Caller) -> None:
-        if "version" not in listing.by_name:
+        if not _has_version(listing):
             pytest.skip("its records are listed only")
         for shape in _shapes(listing):
             planner.plan(compose_one(listing, shape), {"id": KEY}, caller)
@@ -385,7 +391,7 @@ def test_every_page_and_record_within_a_parent(
             plan = compose(listing, request)
 
             planner.plan(plan.statement, plan.parameters, caller)
-    for shape in _shapes(listing) if "version" in listing.by_name else ():
+    for shape in _shapes(listing) if _has_version(listing) else ():
         planner.plan(compose_one(listing, shape, scope), {"id": KEY, "parent": KEY}, caller)
     planner.plan(scope.find, {"parent": KEY}, caller)
 
@@ -396,6 +402,10 @@ def test_an_estimate_counts_rows_that_the_policies_let_through_and_stops_at_the_
 
     assert plan.statement.startswith("SELECT count(*) FROM (SELECT FROM ")
     assert plan.parameters["cap"] == ESTIMATE_CAP
+
+
+def _has_version(listing: Listing) -> bool:
+    return listing.record_version is not None or "version" in listing.by_name
 
 
 def _shapes(listing: Listing) -> list[Shape]:

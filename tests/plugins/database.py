@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from app.domain.callers import SERVICE
+from app.services.predict_properties import methods
 from app.services.seed_records import property_types
 from database import migrate
 from database.embedded import EmbeddedServer
@@ -121,3 +122,10 @@ def emptied(urls: DatabaseUrls) -> Iterator[None]:
 def database(_database: Database, emptied: None) -> Database:
     """Give the database layer, on tables that are empty before and after."""
     return _database
+
+
+@pytest.fixture
+def models(database: Database) -> None:
+    """Put in the models, as `cryoprotect seed` does."""
+    with database.transaction(SERVICE) as session:
+        ProvenanceRepository(session).put_methods(methods())

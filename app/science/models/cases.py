@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from app.errors import InvalidError
-
-# The solvent's name as people write it, and as a key.
-_WATER: Final = frozenset({"water", "h2o", "xlyofnoqvpjjnp-uhfffaoysa-n"})
+from app.science.composition import WATER_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Composition:
     @property
     def is_aqueous(self) -> bool:
         """Return whether the solvent is water."""
-        return self.solvent.strip().casefold() in _WATER
+        return self.solvent.strip().casefold() in WATER_NAMES
 
     def named(self, key: str) -> str:
         """Return what to call a solute."""

@@ -144,12 +144,19 @@ def rate_error(rates: Array, ln_error: Array, scatter: float) -> Array:
     return np.asarray(np.hypot(upper, scatter / _EXPOSURE_MIN[1]), np.float64)
 
 
-def ln_hazard_error(molality: Array, exposure_min: Array, constants: Kinetics, columns: Array, model: float) -> Array:
-    """Return the standard error of ln(hazard) from the parameters' covariance, columns @ columns.T, and the model's."""
+def shifted(constants: Kinetics, columns: Array) -> list[tuple[Kinetics, Kinetics]]:
+    """Return the constants one standard error ahead and behind, by column of a root of their covariance."""
+    return [(constants.scaled(column), constants.scaled(-column)) for column in columns.T]
+
+
+def ln_hazard_error(
+    molality: Array, exposure_min: Array, shifts: Sequence[tuple[Kinetics, Kinetics]], model: float
+) -> Array:
+    """Return the standard error of ln(hazard) from the parameters' covariance, as `shifted`, and the model's."""
     variance = np.full(len(molality), model**2)
-    for column in columns.T:
-        ahead = hazard(molality, exposure_min, constants.scaled(column))
-        behind = hazard(molality, exposure_min, constants.scaled(-column))
+    for above, below in shifts:
+        ahead = hazard(molality, exposure_min, above)
+        behind = hazard(molality, exposure_min, below)
         variance += (np.log(np.maximum(ahead, 1e-30) / np.maximum(behind, 1e-30)) / 2.0) ** 2
     return np.asarray(np.sqrt(variance), np.float64)
 
@@ -159,7 +166,7 @@ class _Version:
 
     def __init__(self, constants: Kinetics, fit: KineticsFit, *, rate_depends_on_time: bool) -> None:
         self.constants = constants
-        self._columns = fit.columns()
+        self._shifts = shifted(constants, fit.columns())
         self._fit = fit
         self._rate_depends_on_time = rate_depends_on_time
 
@@ -177,7 +184,7 @@ class _Version:
         stated = [case.conditions.exposure_min for case in cases]
         exposure = np.array([REFERENCE_EXPOSURE_MIN if _exposure_fault(minutes) else minutes for minutes in stated])
         hazards = hazard(molality, exposure, self.constants)
-        ln_error = ln_hazard_error(molality, exposure, self.constants, self._columns, self._fit.model_error)
+        ln_error = ln_hazard_error(molality, exposure, self._shifts, self._fit.model_error)
         survival_errors = survival_error(hazards, ln_error, self._fit.scatter)
         rates = hazards / exposure
         rate_errors = rate_error(rates, ln_error, self._fit.scatter)

@@ -1,0 +1,80 @@
+"""What clients may ask of the models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from marshmallow import Schema, fields, post_load, validate
+
+from api.common.fields import Number, Text
+from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema
+from app.science.models.cases import Conditions
+from app.science.models.registry import MODELS, PROPERTIES
+from app.services.predict_properties import Question
+
+_MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
+
+
+class ConditionsSchema(Schema):
+    """What a prediction holds under; a model that needs to know more says so."""
+
+    temperature_k = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "Temperature in kelvin.", "example": 298.15},
+    )
+    exposure_min = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0),
+        metadata={"description": "Time of exposure in minutes.", "example": 30},
+    )
+    cell_type = Text(
+        load_default=None, allow_none=True, validate=validate.Length(1, 200), metadata={"example": "endothelial"}
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Conditions:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Conditions(**data)
+
+
+class QuestionSchema(Schema):
+    """What is asked of the models: all that there is, where nothing is chosen."""
+
+    conditions = fields.Nested(ConditionsSchema, load_default=Conditions)
+    properties = fields.List(
+        fields.String(
+            validate=validate.OneOf(sorted(PROPERTIES), error="no model predicts this; there are models of {choices}")
+        ),
+        load_default=(),
+        validate=validate.Length(1, 100),
+    )
+    models = fields.List(
+        fields.String(validate=validate.OneOf(_MODEL_NAMES, error="no such model; there are {choices}")),
+        load_default=(),
+        validate=validate.Length(1, 100),
+        metadata={"description": "By name, all versions of it, or as name@version."},
+    )
+
+    @post_load
+    def ask(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
+        """Return the body with the value object in it."""
+        question = Question(data.pop("conditions"), tuple(data.pop("properties")), tuple(data.pop("models")))
+        return data | {"question": question}
+
+
+class EvaluationSchema(QuestionSchema):
+    """A composition that the models are asked about."""
+
+    components = fields.List(fields.Nested(ComponentSchema), required=True, validate=validate.Length(1, MAX_COMPONENTS))
+    solvent = Text(
+        load_default="water", validate=validate.Length(1, 200), metadata={"description": "Name of the solvent."}
+    )
+
+
+class NewPredictionsSchema(QuestionSchema):
+    """A mixture that the models are asked about."""
+
+    mixture_id = fields.UUID(required=True)

@@ -1,0 +1,30 @@
+"""What tells one question to the models from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Final
+
+_DIGITS: Final = 9
+
+
+def inputs_hash(
+    molality_mol_kg: Mapping[str, float], solvent: str, conditions: Mapping[str, float | str | None]
+) -> str:
+    """Return the SHA-256 of a composition and its conditions, in hexadecimal.
+
+    It is the same in whatever order and unit the composition was stated: molalities count to nine digits, which is
+    more than anybody measures and less than a conversion of units may disturb.
+    """
+    said = {
+        "molality_mol_kg": {key: _written(value) for key, value in molality_mol_kg.items()},
+        "solvent": solvent.strip().casefold(),
+        "conditions": {name: _written(value) for name, value in conditions.items() if value is not None},
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _written(value: float | str) -> str:
+    return value.strip().casefold() if isinstance(value, str) else f"{value:.{_DIGITS}g}"

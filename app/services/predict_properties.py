@@ -1,0 +1,160 @@
+"""Predictions of what callers state and of what is stored: molecules found, units converted, models asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from app.domain.mixtures import AmountUnit, StatedComponent, components_of
+from app.domain.predictions import inputs_hash
+from app.domain.references import Match, keys_of
+from app.errors import Fault, InvalidError
+from app.science.composition import Part, Substance, converted, solvent_named
+from app.science.models.cases import Composition, Conditions
+from app.science.models.model import Prediction
+from app.science.models.registry import MODELS, evaluate
+from database.repositories.mixtures import MixtureRepository
+from database.repositories.molecules import MoleculeReader
+from database.repositories.predictions import NewPredictions, PredictionRepository, Stored
+from database.repositories.provenance import Method
+from database.session import WriteSession
+
+_WHOLE: Final = "/components"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the models; no properties or no models mean all."""
+
+    conditions: Conditions = field(default_factory=Conditions)
+    properties: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Solute:
+    """A part of a composition with the key that models know it by."""
+
+    key: str
+    part: Part
+
+
+def predict_stated(
+    molecules: MoleculeReader, components: Sequence[StatedComponent], solvent: str, question: Question
+) -> list[Prediction]:
+    """Return what the models say of a composition that is stored nowhere; one round trip finds its molecules.
+
+    Raises:
+        InvalidError: With pointers: a molecule is unknown or stands twice, or a conversion lacks data.
+    """
+    wanted = dict.fromkeys(key for item in components for key in keys_of(item.reference))
+    matches = molecules.lookup([*wanted], densities=True)
+    known = {match.id: match for match in matches}
+    solutes = [
+        _stated_solute(known[item.molecule_id], item.amount, item.unit, f"{_WHOLE}/{index}/unit")
+        for index, item in enumerate(components_of(components, matches, _WHOLE))
+    ]
+    composition = _composition(solutes, solvent, _WHOLE)
+    return evaluate(composition, question.conditions, question.properties, question.models)
+
+
+def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question, pointer: str = "") -> Stored:
+    """Compute predictions of a mixture and keep them; those of the same inputs are there already.
+
+    The mixture is held, so that what is kept is said of the composition that it has. `pointer` is where a fault of
+    the mixture is shown to be.
+
+    Raises:
+        NotFoundError, ForbiddenError: The caller does not see the mixture, or may not change it.
+        InvalidError: A conversion lacks data.
+        UnavailableError: The database does not know the models yet.
+    """
+    mixtures = MixtureRepository(session)
+    mixtures.hold(mixture_id)
+    stored = mixtures.composition(mixture_id)
+    composition = _composition(
+        [_stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
+    )
+    conditions = _said(question.conditions)
+    new = NewPredictions(
+        mixture_id=mixture_id,
+        conditions=conditions,
+        inputs_hash=inputs_hash(composition.molality_mol_kg, solvent_named(stored.solvent).name, conditions),
+        predictions=evaluate(composition, question.conditions, question.properties, question.models),
+    )
+    return PredictionRepository(session).add(new)
+
+
+def methods() -> tuple[Method, ...]:
+    """Return the models as the database keeps them beside their predictions."""
+    return tuple(
+        Method(
+            name=model.name,
+            version=model.version,
+            description=f"{model.title}. Valid for: {model.valid_for}",
+            equation=model.equation,
+            reference=model.reference,
+            parameters={
+                f"{item.subject}: {item.name}": {
+                    "value": item.value,
+                    "unit": item.unit,
+                    "source": item.source,
+                    "seen": item.seen,
+                }
+                for item in model.parameters
+            },
+        )
+        for model in MODELS
+    )
+
+
+def _composition(solutes: Sequence[_Solute], solvent: str, pointer: str) -> Composition:
+    parts = [solute.part for solute in solutes]
+    _refuse_without_mass(parts)
+    amounts = converted(parts, solvent_named(solvent), AmountUnit.MOLALITY, pointer)
+    if not all(map(math.isfinite, amounts)):
+        raise InvalidError.at(pointer, "the amounts are beyond all measure")
+    molality: dict[str, float] = {}
+    for solute, amount in zip(solutes, amounts, strict=True):
+        molality[solute.key] = molality.get(solute.key, 0.0) + amount
+    return Composition(
+        molality_mol_kg=molality,
+        molar_mass_g_mol={solute.key: solute.part.substance.molar_mass_g_mol or 0.0 for solute in solutes},
+        solvent=solvent,
+        names={solute.key: solute.part.substance.name for solute in solutes},
+    )
+
+
+def _refuse_without_mass(parts: Sequence[Part]) -> None:
+    faults = [
+        Fault(part.pointer, f"the molar mass of {part.substance.name} is not known")
+        for part in parts
+        if not part.substance.molar_mass_g_mol
+    ]
+    if faults:
+        missing = "; ".join(fault.detail for fault in faults)
+        msg = f"models count in mol per kg of solvent: {missing}"
+        raise InvalidError(msg, code="missing_data", faults=faults)
+
+
+def _stated_solute(molecule: Match, amount: float, unit: AmountUnit, pointer: str) -> _Solute:
+    substance = Substance(molecule.name, molecule.molar_mass_g_mol, molecule.density_kg_m3)
+    return _Solute(molecule.inchikey or str(molecule.id), Part(substance, amount, unit, pointer))
+
+
+def _stored_solute(component: dict[str, Any], pointer: str) -> _Solute:
+    substance = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
+    part = Part(substance, component["amount"], AmountUnit(component["unit"]), pointer)
+    return _Solute(component["inchikey"] or component["molecule_id"], part)
+
+
+def _said(conditions: Conditions) -> dict[str, float | str]:
+    said = {
+        "temperature_k": conditions.temperature_k,
+        "exposure_min": conditions.exposure_min,
+        "cell_type": conditions.cell_type,
+    }
+    return {name: value for name, value in said.items() if value is not None}
