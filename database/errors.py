@@ -50,7 +50,10 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "projects_description_check": ("/description", "a description has at most 10,000 characters"),
     "projects_team_id_name_key": ("/name", "the team has a project of this name already"),
     "molecules_acl_check": ("", "a private molecule is shared with fewer than 100 projects"),
-    "molecules_in_use_check": ("", "others see this molecule in a mixture or an experiment; take it out of that first"),
+    "molecules_in_use_check": ("", "this molecule is part of a public mixture or experiment, and stays public with it"),
+    "project_molecules_project_id_fkey": ("", "no such project"),
+    "project_mixtures_project_id_fkey": ("", "no such project"),
+    "mixtures_acl_check": ("", "a private mixture is shared with fewer than 100 projects"),
     "mixtures_name_check": ("/name", "a name has 1 to 500 characters"),
     "mixtures_description_check": ("/description", "a description has at most 10,000 characters"),
     "mixtures_solvent_check": ("/solvent", "a solvent's name has 1 to 200 characters"),
@@ -67,7 +70,7 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "mixture_components_unit_check": ("/components", "no such unit"),
     "mixture_components_share_check": ("/components", "a share is at most 100 %"),
     "mixture_components_mole_fraction_check": ("/components", "a mole fraction is at most 1"),
-    "mixtures_in_use_check": ("", "others see this mixture in an experiment; take it out of that first"),
+    "mixtures_in_use_check": ("", "this mixture is part of a public experiment, and stays public with it"),
     "experiments_name_check": ("/name", "a name has 1 to 500 characters"),
     "experiments_subject_check": ("", "an experiment has one subject: a mixture or a molecule"),
     "experiments_outcome_check": ("/outcome", "an outcome is pass, fail or inconclusive"),
@@ -144,7 +147,13 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
 }
 # Rules over several rows: what is sent is well-formed, but what is stored stands against it.
 _CONFLICTS: Final = frozenset(
-    {"team_members_last_owner_check", "molecules_acl_check", "molecules_in_use_check", "mixtures_in_use_check"}
+    {
+        "team_members_last_owner_check",
+        "molecules_acl_check",
+        "molecules_in_use_check",
+        "mixtures_acl_check",
+        "mixtures_in_use_check",
+    }
 )
 
 # Of the pool itself: it is full or closed, which says nothing about its connections.
@@ -161,7 +170,8 @@ _BUSY_STATES: Final = {
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
 }
-_UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "22021", "22P05", "22023", "54000"})
+# Not 22023: a client's values are no parameters, and a server whose settings cannot be read says that, too.
+_UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "22021", "22P05", "54000"})
 
 
 def is_connection_loss(error: BaseException) -> bool:

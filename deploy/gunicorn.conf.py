@@ -116,6 +116,8 @@ def worker_exit(_server: object, worker: Worker) -> None:
     if services is not None:
         services.maintenance.stop()
         services.chemistry.close()
+        if services.supabase_auth is not None:
+            services.supabase_auth.close()
         services.database.close()
 
 

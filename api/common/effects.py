@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from database.session import WriteSession
 _V = TypeVar("_V", bound=Callable[..., Any])
 KEPT_HEADERS: Final = ("Location", "ETag", "Content-Type")
 MAX_KEY_LENGTH: Final = 255
+_TX_ROLLBACK: Final = re.compile(r'\s*tx\s*=\s*(?:rollback|"rollback")\s*')
 
 
 @dataclass(slots=True)
@@ -137,8 +139,9 @@ def _key() -> str | None:
 
 
 def _wants_rollback() -> bool:
-    preferences = [part.strip().replace(" ", "").lower() for part in request.headers.get("Prefer", "").split(",")]
-    return "tx=rollback" in preferences
+    # RFC 7240: a value may be quoted, and parameters may follow.
+    preferences = (part.partition(";")[0].lower() for part in request.headers.get("Prefer", "").split(","))
+    return any(_TX_ROLLBACK.fullmatch(preference) for preference in preferences)
 
 
 def _request_hash(body_digest: bytes | None) -> bytes:

@@ -18,7 +18,7 @@ from app.domain.callers import ANON, Caller
 from app.errors import TokenError
 
 LOG: Final = structlog.get_logger("limits")
-_EXEMPT_PREFIXES: Final = ("/health", "/metrics")
+_EXEMPT_PREFIXES: Final = ("/health",)
 
 
 @dataclass(frozen=True, slots=True)

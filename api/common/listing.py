@@ -196,7 +196,7 @@ def _search(listing: Listing, text: str | None) -> str | None:
     if text is None:
         return None
     if listing.search is None:
-        msg = f"{listing.name} have no full-text search"
+        msg = "q: there is no full-text search here"
         raise MalformedError(msg, code="unknown_parameter")
     if not text.strip() or len(text) > MAX_QUERY_TEXT:
         raise InvalidError.at("q", f"must have 1 to {MAX_QUERY_TEXT} characters")

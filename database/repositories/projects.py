@@ -111,6 +111,9 @@ RETURNING id
 PROJECT_VERSION_SQL: Final = "SELECT version FROM public.projects WHERE id = %(id)s"
 LOCK_PROJECT_SQL: Final = "SELECT version FROM public.projects WHERE id = %(id)s FOR NO KEY UPDATE"
 
+HOLD_PROJECT_SQL: Final = "SELECT private.hold_project(%(id)s)"
+"""Before a version of it is compared: of two changes at once the second sees what the first did."""
+
 FIND_INVITATION_SQL: Final = """
 SELECT private.user_has_permission('manage', p.id), t.id IS NOT NULL, p.team_id = t.id
 FROM public.projects AS p
@@ -269,6 +272,7 @@ class InvitationRepository(WriteRepository, _InvitationParts):
             NotFoundError, ForbiddenError, StaleError: The invitation could not be taken back, in this order.
         """
         key = {"project_id": project_id, "team_id": team_id}
+        self._session.rows(HOLD_PROJECT_SQL, {"id": project_id})
         if self._session.rows(REMOVE_INVITATION_SQL, {**key, "version": version}):
             return
         if not self._session.rows(PROJECT_VERSION_SQL, {"id": project_id}):

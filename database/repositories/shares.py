@@ -13,7 +13,7 @@ from uuid import UUID
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from database.listing import Scope
 from database.repositories.base import WriteRepository, unseen
-from database.repositories.projects import FIND_PROJECT_SQL
+from database.repositories.projects import FIND_PROJECT_SQL, HOLD_PROJECT_SQL
 from database.session import WriteSession
 
 # Of a small project the planner joins two indexes, of a large one it walks the sort's index: a join with what is
@@ -134,6 +134,7 @@ class ShareRepository(WriteRepository):
             NotFoundError, ForbiddenError, StaleError: It cannot be shared, in this order.
             InvalidError: It would show something hidden to the project's members, when the transaction ends.
         """
+        self._session.rows(HOLD_PROJECT_SQL, {"id": project_id})
         self._refuse_unshareable(self._found(project_id, record_id), record_id)
         new = {"project_id": project_id, "id": record_id, "user_id": self._caller.user_id, "version": version}
         if self._session.rows(self._junction.add, new):
@@ -149,9 +150,9 @@ class ShareRepository(WriteRepository):
 
         Raises:
             NotFoundError, ForbiddenError, StaleError: It cannot be taken back, in this order.
-            ConflictError: The project sees it in something else, when the transaction ends.
         """
         share = {"project_id": project_id, "id": record_id}
+        self._session.rows(HOLD_PROJECT_SQL, {"id": project_id})
         if self._session.rows(self._junction.remove, {**share, "version": version}):
             return
         found = self._found(project_id, record_id)

@@ -120,6 +120,9 @@ INSERT INTO public.team_members (team_id, user_id, role)
 VALUES (%(team_id)s, %(user_id)s, %(role)s)
 """
 
+HOLD_WHOLE_SQL: Final = "SELECT private.hold_team(%(id)s)"
+"""Before a version of it is compared: of two changes at once the second sees what the first did."""
+
 REMOVE_MEMBER_SQL: Final = """
 DELETE FROM public.team_members AS m
 WHERE m.team_id = %(team_id)s AND m.user_id = %(user_id)s
@@ -235,6 +238,7 @@ class MemberRepository(WriteRepository, _MemberParts):
             ConflictError: The team would be left without an owner.
         """
         member = {"team_id": team_id, "user_id": user_id}
+        self._session.rows(HOLD_WHOLE_SQL, {"id": team_id})
         if self._session.rows(REMOVE_MEMBER_SQL, {**member, "version": version}):
             return
         if not self._session.rows(TEAM_VERSION_SQL, {"id": team_id}):

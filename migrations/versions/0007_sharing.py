@@ -36,6 +36,7 @@ CREATE TABLE public.project_molecules (
         CONSTRAINT project_molecules_molecule_id_fkey REFERENCES public.molecules (id) ON DELETE CASCADE,
     created_by uuid
         CONSTRAINT project_molecules_created_by_fkey REFERENCES public.user_profiles (id) ON DELETE SET NULL,
+    opens boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT project_molecules_pkey PRIMARY KEY (project_id, molecule_id)
 );
@@ -154,7 +155,8 @@ BEGIN
     -- A public row opens without a key, and may be in more projects than an index takes in.
     IF TG_OP = 'UPDATE' AND NOT NEW.is_public THEN
         NEW.acl := NEW.acl || ARRAY(
-            SELECT s.project_id FROM public.project_molecules AS s WHERE s.molecule_id = NEW.id ORDER BY s.project_id
+            SELECT s.project_id FROM public.project_molecules AS s WHERE s.molecule_id = NEW.id AND s.opens
+            ORDER BY s.project_id
         );
     END IF;
     RETURN NEW;
@@ -179,9 +181,40 @@ DROP INDEX public.molecule_identifiers_external_id_idx;
 DROP TRIGGER molecules_touch ON public.molecules;
 CREATE TRIGGER molecules_touch BEFORE UPDATE OF
     name, kind, canonical_smiles, inchi, inchikey, parent_inchikey, formula, molar_mass_g_mol, descriptors, fingerprint,
-    is_public, project_id, created_by, data_source_id, source_record, import_run_id, version, created_at, updated_at
+    is_public, project_id, created_by, data_source_id, source_record, version, created_at, updated_at
 ON public.molecules
 FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+
+-- A client, as against the service role and whoever keeps the database.
+CREATE FUNCTION private.is_client() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT current_setting('role') IN ('anon', 'authenticated')
+$$;
+-- Everybody may point a project of their own to what is public. Only a share by those who may change the molecule
+-- opens it when it is withdrawn; the others end then.
+CREATE FUNCTION private.mark_molecule_share() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    -- Held, the molecule cannot be withdrawn past this share.
+    SELECT NOT m.is_public OR NOT private.is_client()
+        OR coalesce(coalesce(m.project_id, m.created_by) = ANY (private.my_editable_keys()), false)
+    INTO NEW.opens
+    FROM public.molecules AS m WHERE m.id = NEW.molecule_id FOR NO KEY UPDATE;
+    NEW.opens := coalesce(NEW.opens, false);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER project_molecules_mark BEFORE INSERT ON public.project_molecules
+FOR EACH ROW EXECUTE FUNCTION private.mark_molecule_share();
+CREATE FUNCTION private.end_molecule_shares() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    DELETE FROM public.project_molecules WHERE molecule_id = NEW.id AND NOT opens;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER molecules_end_shares AFTER UPDATE ON public.molecules
+FOR EACH ROW WHEN (OLD.is_public AND NOT NEW.is_public) EXECUTE FUNCTION private.end_molecule_shares();
 
 CREATE FUNCTION private.share_molecule() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -191,8 +224,6 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         RAISE feature_not_supported USING MESSAGE = 'a share is added or removed';
     END IF;
-    -- A public molecule reads the same wherever it is shared; held, it cannot be withdrawn past this share.
-    PERFORM FROM public.molecules WHERE id = shared FOR NO KEY UPDATE;
     UPDATE public.molecules SET acl = acl, updated_at = clock_timestamp() WHERE id = shared AND NOT is_public;
     RETURN NULL;
 END
@@ -311,10 +342,8 @@ USING (
     project_id = ANY ((SELECT private.my_project_ids('{owner,editor,viewer}'))::uuid[])
     OR EXISTS (
         SELECT FROM public.molecules AS m
-        WHERE m.id = molecule_id AND (
-            coalesce(m.project_id, m.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[]) AND NOT m.is_public
-            OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        )
+        WHERE m.id = molecule_id AND NOT m.is_public
+            AND coalesce(m.project_id, m.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[])
     )
 );
 CREATE POLICY project_molecules_insert_authenticated ON public.project_molecules FOR INSERT TO authenticated
@@ -334,10 +363,8 @@ USING (
     project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[])
     OR EXISTS (
         SELECT FROM public.molecules AS m
-        WHERE m.id = molecule_id AND (
-            coalesce(m.project_id, m.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[]) AND NOT m.is_public
-            OR m.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        )
+        WHERE m.id = molecule_id AND NOT m.is_public
+            AND coalesce(m.project_id, m.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[])
     )
 );
 
@@ -409,6 +436,10 @@ DROP FUNCTION private.spread_molecule_access();
 DROP FUNCTION private.follow_molecule();
 DROP TABLE public.project_molecules, public.team_projects;
 DROP FUNCTION private.share_molecule();
+DROP TRIGGER molecules_end_shares ON public.molecules;
+DROP FUNCTION private.end_molecule_shares();
+DROP FUNCTION private.mark_molecule_share();
+DROP FUNCTION private.is_client();
 
 CREATE OR REPLACE FUNCTION private.set_acl() RETURNS trigger LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN

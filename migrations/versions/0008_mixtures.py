@@ -31,7 +31,7 @@ CREATE TABLE public.mixtures (
     source_record text CONSTRAINT mixtures_source_record_check CHECK (char_length(source_record) <= 500),
     import_run_id uuid
         CONSTRAINT mixtures_import_run_id_fkey REFERENCES public.import_runs (id) ON DELETE SET NULL,
-    acl uuid[] NOT NULL DEFAULT '{}',
+    acl uuid[] NOT NULL DEFAULT '{}' CONSTRAINT mixtures_acl_check CHECK (cardinality(acl) <= 100),
     search tsvector GENERATED ALWAYS AS (to_tsvector('simple'::regconfig, name || ' ' || coalesce(description, '')))
         STORED,
     version integer NOT NULL DEFAULT 1,
@@ -47,7 +47,6 @@ CREATE INDEX mixtures_created_by_idx ON public.mixtures (created_by);
 CREATE INDEX mixtures_data_source_id_idx ON public.mixtures (data_source_id);
 CREATE INDEX mixtures_import_run_id_idx ON public.mixtures (import_run_id);
 CREATE INDEX mixtures_search_idx ON public.mixtures USING gin (search);
-CREATE INDEX mixtures_acl_idx ON public.mixtures USING gin (acl) WHERE NOT is_public;
 
 CREATE TABLE public.mixture_components (
     mixture_id uuid NOT NULL
@@ -74,6 +73,7 @@ CREATE TABLE public.project_mixtures (
         CONSTRAINT project_mixtures_mixture_id_fkey REFERENCES public.mixtures (id) ON DELETE CASCADE,
     created_by uuid
         CONSTRAINT project_mixtures_created_by_fkey REFERENCES public.user_profiles (id) ON DELETE SET NULL,
+    opens boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT project_mixtures_pkey PRIMARY KEY (project_id, mixture_id)
 );
@@ -84,23 +84,47 @@ CREATE FUNCTION private.set_mixture_acl() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     NEW.acl := array_remove(ARRAY[coalesce(NEW.project_id, NEW.created_by)], NULL);
-    IF TG_OP = 'UPDATE' THEN
+    IF TG_OP = 'UPDATE' AND NOT NEW.is_public THEN
         NEW.acl := NEW.acl || ARRAY(
-            SELECT s.project_id FROM public.project_mixtures AS s WHERE s.mixture_id = NEW.id ORDER BY s.project_id
+            SELECT s.project_id FROM public.project_mixtures AS s WHERE s.mixture_id = NEW.id AND s.opens
+            ORDER BY s.project_id
         );
     END IF;
     RETURN NEW;
 END
 $$;
-CREATE TRIGGER mixtures_acl BEFORE INSERT OR UPDATE OF project_id, created_by, acl ON public.mixtures
+CREATE TRIGGER mixtures_acl BEFORE INSERT OR UPDATE OF is_public, project_id, created_by, acl ON public.mixtures
 FOR EACH ROW EXECUTE FUNCTION private.set_mixture_acl();
 CREATE TRIGGER mixtures_project BEFORE UPDATE OF project_id ON public.mixtures
 FOR EACH ROW EXECUTE FUNCTION private.guard_project();
 CREATE TRIGGER mixtures_touch BEFORE UPDATE OF
-    name, description, solvent, reference, is_public, project_id, created_by, data_source_id, source_record,
-    import_run_id, version, created_at, updated_at
+    name, description, solvent, reference, is_public, project_id, created_by, data_source_id, source_record, version,
+    created_at, updated_at
 ON public.mixtures
 FOR EACH ROW EXECUTE FUNCTION private.touch_row();
+
+CREATE FUNCTION private.mark_mixture_share() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    SELECT NOT x.is_public OR NOT private.is_client()
+        OR coalesce(coalesce(x.project_id, x.created_by) = ANY (private.my_editable_keys()), false)
+    INTO NEW.opens
+    FROM public.mixtures AS x WHERE x.id = NEW.mixture_id FOR NO KEY UPDATE;
+    NEW.opens := coalesce(NEW.opens, false);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER project_mixtures_mark BEFORE INSERT ON public.project_mixtures
+FOR EACH ROW EXECUTE FUNCTION private.mark_mixture_share();
+CREATE FUNCTION private.end_mixture_shares() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    DELETE FROM public.project_mixtures WHERE mixture_id = NEW.id AND NOT opens;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER mixtures_end_shares AFTER UPDATE ON public.mixtures
+FOR EACH ROW WHEN (OLD.is_public AND NOT NEW.is_public) EXECUTE FUNCTION private.end_mixture_shares();
 
 CREATE FUNCTION private.share_mixture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
@@ -110,7 +134,6 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         RAISE feature_not_supported USING MESSAGE = 'a share is added or removed';
     END IF;
-    UPDATE public.mixtures SET acl = acl WHERE id = shared AND is_public;
     UPDATE public.mixtures SET acl = acl, updated_at = clock_timestamp() WHERE id = shared AND NOT is_public;
     RETURN NULL;
 END
@@ -163,11 +186,18 @@ LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
     SELECT CASE WHEN project_id IS NULL THEN array_remove(acl, created_by) ELSE acl END
 $$;
 
+CREATE FUNCTION private.newcomers(before uuid[], after uuid[]) RETURNS uuid[]
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
+    SELECT ARRAY(SELECT unnest(after) EXCEPT SELECT unnest(before))
+$$;
+
 CREATE FUNCTION private.check_mixture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     checked uuid;
     mixture public.mixtures;
+    newly_public boolean;
+    newcomers uuid[];
 BEGIN
     checked := CASE TG_TABLE_NAME WHEN 'mixtures' THEN to_jsonb(NEW) ->> 'id'
         ELSE coalesce(to_jsonb(NEW), to_jsonb(OLD)) ->> 'mixture_id' END;
@@ -188,13 +218,20 @@ BEGIN
         RAISE check_violation
         USING MESSAGE = 'the shares exceed the whole', CONSTRAINT = 'mixtures_components_sum_check';
     END IF;
+    -- Whoever comes to see the mixture has to see what it is made of. A molecule may be withdrawn later from those who
+    -- see the mixture already; that must not hinder other changes.
+    IF TG_TABLE_NAME = 'mixtures' AND TG_OP = 'UPDATE' THEN
+        newly_public := NEW.is_public AND NOT OLD.is_public;
+        newcomers := private.newcomers(OLD.acl, NEW.acl);
+    ELSE
+        newly_public := mixture.is_public;
+        newcomers := mixture.acl;
+    END IF;
+    newcomers := private.audience(newcomers, mixture.project_id, mixture.created_by);
     IF EXISTS (
         SELECT FROM public.mixture_components AS c
         JOIN public.molecules AS m ON m.id = c.molecule_id
-        WHERE c.mixture_id = checked AND NOT m.is_public AND (
-            mixture.is_public
-            OR NOT m.acl @> private.audience(mixture.acl, mixture.project_id, mixture.created_by)
-        )
+        WHERE c.mixture_id = checked AND NOT m.is_public AND (newly_public OR NOT m.acl @> newcomers)
     ) THEN
         RAISE check_violation
         USING MESSAGE = 'a component is hidden from some who see the mixture',
@@ -208,7 +245,8 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION private.check_mixtur
 CREATE CONSTRAINT TRIGGER mixture_components_whole AFTER INSERT OR UPDATE OR DELETE ON public.mixture_components
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION private.check_mixture();
 
--- A molecule is not withdrawn from those who see it in a mixture.
+-- What a public mixture shows stays public. From a project a molecule is taken back at any time: who sees a mixture of
+-- it there then sees that a component is hidden.
 CREATE FUNCTION private.check_molecule_use() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
@@ -216,8 +254,7 @@ BEGIN
         SELECT FROM public.molecules AS m
         JOIN public.mixture_components AS c ON c.molecule_id = m.id
         JOIN public.mixtures AS x ON x.id = c.mixture_id
-        WHERE m.id = NEW.id AND NOT m.is_public
-            AND (x.is_public OR NOT m.acl @> private.audience(x.acl, x.project_id, x.created_by))
+        WHERE m.id = NEW.id AND NOT m.is_public AND x.is_public
     ) THEN
         RAISE check_violation
         USING MESSAGE = 'the molecule is part of what others see', CONSTRAINT = 'molecules_in_use_check';
@@ -227,7 +264,7 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER molecules_in_use AFTER UPDATE ON public.molecules
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-WHEN (NOT NEW.is_public AND (OLD.is_public OR OLD.acl IS DISTINCT FROM NEW.acl))
+WHEN (OLD.is_public AND NOT NEW.is_public)
 EXECUTE FUNCTION private.check_molecule_use();
 
 CREATE FUNCTION private.mixture_ids_matching(query text) RETURNS uuid[]
@@ -330,10 +367,8 @@ USING (
     project_id = ANY ((SELECT private.my_project_ids('{owner,editor,viewer}'))::uuid[])
     OR EXISTS (
         SELECT FROM public.mixtures AS x
-        WHERE x.id = mixture_id AND (
-            coalesce(x.project_id, x.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[]) AND NOT x.is_public
-            OR x.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        )
+        WHERE x.id = mixture_id AND NOT x.is_public
+            AND coalesce(x.project_id, x.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[])
     )
 );
 CREATE POLICY project_mixtures_insert_authenticated ON public.project_mixtures FOR INSERT TO authenticated
@@ -353,10 +388,8 @@ USING (
     project_id = ANY ((SELECT private.my_project_ids('{owner,editor}'))::uuid[])
     OR EXISTS (
         SELECT FROM public.mixtures AS x
-        WHERE x.id = mixture_id AND (
-            coalesce(x.project_id, x.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[]) AND NOT x.is_public
-            OR x.project_id = ANY ((SELECT private.my_project_ids('{owner}'))::uuid[])
-        )
+        WHERE x.id = mixture_id AND NOT x.is_public
+            AND coalesce(x.project_id, x.created_by) = ANY ((SELECT private.my_editable_keys())::uuid[])
     )
 );
 """
@@ -367,11 +400,14 @@ DROP TRIGGER molecules_in_use ON public.molecules;
 DROP FUNCTION private.mixture_ids_matching(text);
 DROP FUNCTION private.check_molecule_use();
 DROP FUNCTION private.check_mixture();
+DROP FUNCTION private.newcomers(uuid[], uuid[]);
 DROP FUNCTION private.audience(uuid[], uuid, uuid);
 DROP FUNCTION private.spread_mixture_access();
 DROP FUNCTION private.hold_molecule();
 DROP FUNCTION private.follow_mixture();
 DROP FUNCTION private.share_mixture();
+DROP FUNCTION private.end_mixture_shares();
+DROP FUNCTION private.mark_mixture_share();
 DROP FUNCTION private.set_mixture_acl();
 """
 

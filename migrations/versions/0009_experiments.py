@@ -63,7 +63,6 @@ CREATE INDEX experiments_created_by_idx ON public.experiments (created_by);
 CREATE INDEX experiments_import_run_id_idx ON public.experiments (import_run_id);
 CREATE INDEX experiments_conditions_idx ON public.experiments USING gin (conditions jsonb_path_ops);
 CREATE INDEX experiments_search_idx ON public.experiments USING gin (search);
-CREATE INDEX experiments_acl_idx ON public.experiments USING gin (acl) WHERE NOT is_public;
 
 CREATE TABLE public.experiment_results (
     experiment_id uuid NOT NULL
@@ -244,7 +243,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     checked uuid[];
     experiment public.experiments;
-    audience uuid[];
+    newly_public boolean;
+    newcomers uuid[];
     failed boolean;
 BEGIN
     IF TG_TABLE_NAME = 'experiments' THEN
@@ -254,7 +254,18 @@ BEGIN
     END IF;
     -- What is deleted by now is not found.
     FOR experiment IN SELECT e.* FROM public.experiments AS e WHERE e.id = ANY (checked) LOOP
-        audience := private.audience(experiment.acl, experiment.project_id, experiment.created_by);
+        -- As for mixtures: of those who see the experiment already nobody is asked again.
+        IF TG_TABLE_NAME IN ('experiment_results', 'experiment_failures') THEN
+            newly_public := false;
+            newcomers := '{}';
+        ELSIF TG_TABLE_NAME = 'experiments' AND TG_OP = 'UPDATE' THEN
+            newly_public := NEW.is_public AND NOT OLD.is_public;
+            newcomers := private.newcomers(OLD.acl, NEW.acl);
+        ELSE
+            newly_public := experiment.is_public;
+            newcomers := experiment.acl;
+        END IF;
+        newcomers := private.audience(newcomers, experiment.project_id, experiment.created_by);
         failed := EXISTS (SELECT FROM public.experiment_failures AS f WHERE f.experiment_id = experiment.id);
         IF NOT EXISTS (SELECT FROM public.experiment_results AS r WHERE r.experiment_id = experiment.id) THEN
             RAISE check_violation
@@ -268,11 +279,11 @@ BEGIN
         IF EXISTS (
             SELECT FROM public.mixtures AS x
             WHERE x.id = experiment.mixture_id AND NOT x.is_public
-                AND (experiment.is_public OR NOT x.acl @> audience)
+                AND (newly_public OR NOT x.acl @> newcomers)
         ) OR EXISTS (
             SELECT FROM public.molecules AS m
             WHERE m.id = experiment.molecule_id AND NOT m.is_public
-                AND (experiment.is_public OR NOT m.acl @> audience)
+                AND (newly_public OR NOT m.acl @> newcomers)
         ) THEN
             RAISE check_violation
             USING MESSAGE = 'the subject is hidden from some who see the experiment',
@@ -282,7 +293,7 @@ BEGIN
             SELECT FROM public.molecule_experiments AS l
             JOIN public.molecules AS m ON m.id = l.molecule_id
             WHERE l.experiment_id = experiment.id AND NOT m.is_public
-                AND (experiment.is_public OR NOT m.acl @> audience)
+                AND (newly_public OR NOT m.acl @> newcomers)
         ) THEN
             RAISE check_violation
             USING MESSAGE = 'a molecule is hidden from some who see the experiment',
@@ -303,7 +314,7 @@ CREATE CONSTRAINT TRIGGER molecule_experiments_whole
 AFTER INSERT OR UPDATE OF experiment_id, molecule_id ON public.molecule_experiments
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION private.check_experiment();
 
--- Neither a molecule nor a mixture is withdrawn from those who see it in something else.
+-- What a public experiment shows stays public, too.
 CREATE OR REPLACE FUNCTION private.check_molecule_use() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
@@ -311,19 +322,16 @@ BEGIN
         SELECT FROM public.molecules AS m
         JOIN public.mixture_components AS c ON c.molecule_id = m.id
         JOIN public.mixtures AS x ON x.id = c.mixture_id
-        WHERE m.id = NEW.id AND NOT m.is_public
-            AND (x.is_public OR NOT m.acl @> private.audience(x.acl, x.project_id, x.created_by))
+        WHERE m.id = NEW.id AND NOT m.is_public AND x.is_public
     ) OR EXISTS (
         SELECT FROM public.molecules AS m
         JOIN public.experiments AS e ON e.molecule_id = m.id
-        WHERE m.id = NEW.id AND NOT m.is_public
-            AND (e.is_public OR NOT m.acl @> private.audience(e.acl, e.project_id, e.created_by))
+        WHERE m.id = NEW.id AND NOT m.is_public AND e.is_public
     ) OR EXISTS (
         SELECT FROM public.molecules AS m
         JOIN public.molecule_experiments AS l ON l.molecule_id = m.id
         JOIN public.experiments AS e ON e.id = l.experiment_id
-        WHERE m.id = NEW.id AND NOT m.is_public
-            AND (e.is_public OR NOT m.acl @> private.audience(e.acl, e.project_id, e.created_by))
+        WHERE m.id = NEW.id AND NOT m.is_public AND e.is_public
     ) THEN
         RAISE check_violation
         USING MESSAGE = 'the molecule is part of what others see', CONSTRAINT = 'molecules_in_use_check';
@@ -337,8 +345,7 @@ BEGIN
     IF EXISTS (
         SELECT FROM public.mixtures AS x
         JOIN public.experiments AS e ON e.mixture_id = x.id
-        WHERE x.id = NEW.id AND NOT x.is_public
-            AND (e.is_public OR NOT x.acl @> private.audience(e.acl, e.project_id, e.created_by))
+        WHERE x.id = NEW.id AND NOT x.is_public AND e.is_public
     ) THEN
         RAISE check_violation
         USING MESSAGE = 'the mixture is part of what others see', CONSTRAINT = 'mixtures_in_use_check';
@@ -348,7 +355,7 @@ END
 $$;
 CREATE CONSTRAINT TRIGGER mixtures_in_use AFTER UPDATE ON public.mixtures
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-WHEN (NOT NEW.is_public AND (OLD.is_public OR OLD.acl IS DISTINCT FROM NEW.acl))
+WHEN (OLD.is_public AND NOT NEW.is_public)
 EXECUTE FUNCTION private.check_mixture_use();
 
 CREATE FUNCTION private.experiment_ids_matching(query text) RETURNS uuid[]
@@ -572,8 +579,7 @@ BEGIN
         SELECT FROM public.molecules AS m
         JOIN public.mixture_components AS c ON c.molecule_id = m.id
         JOIN public.mixtures AS x ON x.id = c.mixture_id
-        WHERE m.id = NEW.id AND NOT m.is_public
-            AND (x.is_public OR NOT m.acl @> private.audience(x.acl, x.project_id, x.created_by))
+        WHERE m.id = NEW.id AND NOT m.is_public AND x.is_public
     ) THEN
         RAISE check_violation
         USING MESSAGE = 'the molecule is part of what others see', CONSTRAINT = 'molecules_in_use_check';

@@ -66,7 +66,6 @@ CREATE INDEX predictions_molecule_id_idx ON public.predictions (molecule_id, cre
 CREATE INDEX predictions_property_type_idx ON public.predictions (property_type, method_id);
 CREATE INDEX predictions_method_id_idx ON public.predictions (method_id, created_at, id);
 CREATE INDEX predictions_created_by_idx ON public.predictions (created_by);
-CREATE INDEX predictions_acl_idx ON public.predictions USING gin (acl) WHERE NOT is_public;
 
 CREATE FUNCTION private.follow_subject() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$

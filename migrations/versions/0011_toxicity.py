@@ -136,7 +136,6 @@ CREATE INDEX toxicity_results_assay_id_idx ON public.toxicity_results (assay_id,
 CREATE INDEX toxicity_results_endpoint_id_idx ON public.toxicity_results (endpoint_id, molecule_id);
 CREATE INDEX toxicity_results_import_run_id_idx ON public.toxicity_results (import_run_id);
 CREATE INDEX toxicity_results_created_by_idx ON public.toxicity_results (created_by);
-CREATE INDEX toxicity_results_acl_idx ON public.toxicity_results USING gin (acl) WHERE NOT is_public;
 
 CREATE TABLE public.toxicity_scores (
     id uuid DEFAULT private.uuid_v7() CONSTRAINT toxicity_scores_pkey PRIMARY KEY,

@@ -117,7 +117,8 @@ $$;
 CREATE FUNCTION private.audit_table(audited regclass, resource text, id_column text) RETURNS void
 LANGUAGE plpgsql SET search_path = '' AS $$
 DECLARE
-    kept text[] := '{version,created_at,updated_at,acl,search}';
+    -- A run that is forgotten (ON DELETE SET NULL) changes none of its records.
+    kept text[] := '{version,created_at,updated_at,acl,search,import_run_id}';
     arguments text;
     columns text;
     name text := (SELECT relname FROM pg_catalog.pg_class WHERE oid = audited);
@@ -195,17 +196,47 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
             OR r.project_id = ANY (private.my_project_ids('{owner}'))
     ) OR CASE resource
         WHEN 'teams' THEN record_id = ANY (private.my_team_ids('{owner}'))
-        WHEN 'projects' THEN record_id = ANY (private.my_project_ids('{owner,editor}'))
+        -- Not of a project that one is a guest in: guests do not change it.
+        WHEN 'projects' THEN EXISTS (
+            SELECT FROM public.projects AS p
+            WHERE p.id = record_id AND p.team_id = ANY (private.my_team_ids('{owner,editor}'))
+        )
         ELSE false
     END
 $$;
 
+-- Users read on from where the record became theirs: after a deletion, for a key may have been somebody else's before,
+-- and from the move into its project, for what it was before that is its former owner's. They read nothing of strangers
+-- who point to a public record, and no token's id.
 CREATE FUNCTION private.history(resource text, record_id uuid) RETURNS SETOF public.audit_log
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
-    SELECT a.*
+    WITH asking AS (
+        SELECT private.is_service() AS is_service,
+            private.may_change(history.resource, history.record_id) AS may_change,
+            private.my_project_ids('{owner,editor,viewer}') AS projects
+    ), beginning AS (
+        SELECT max(b.occurred_at + CASE b.action WHEN 'delete' THEN interval '1 microsecond' ELSE interval '0' END)
+            AS occurred_at
+        FROM public.audit_log AS b
+        WHERE b.resource = history.resource AND b.resource_id = history.record_id AND b.table_name = history.resource
+            AND (
+                b.action = 'delete'
+                OR b.action = 'update' AND b.before -> 'project_id' IS DISTINCT FROM b.after -> 'project_id'
+            )
+    )
+    SELECT a.id, a.occurred_at, a.resource, a.resource_id, a.table_name, a.action, a.row_count, a.import_run_id,
+        a.actor_id, a.role, CASE WHEN q.is_service THEN a.token_id END, a.request_id, a.before, a.after
     FROM public.audit_log AS a
-    WHERE a.resource = history.resource AND a.resource_id = history.record_id
-        AND (SELECT private.may_change(history.resource, history.record_id))
+    CROSS JOIN asking AS q
+    CROSS JOIN beginning AS b
+    WHERE a.resource = history.resource AND a.resource_id = history.record_id AND q.may_change
+        AND (
+            q.is_service
+            OR a.occurred_at >= coalesce(b.occurred_at, '-infinity') AND (
+                coalesce(a.after, a.before) -> 'opens' IS DISTINCT FROM 'false'::jsonb
+                OR (coalesce(a.after, a.before) ->> 'project_id')::uuid = ANY (q.projects)
+            )
+        )
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA private FROM PUBLIC;

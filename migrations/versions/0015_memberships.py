@@ -63,7 +63,32 @@ FOR EACH ROW EXECUTE FUNCTION private.raise_project();
 CREATE TRIGGER project_mixtures_raise AFTER INSERT OR DELETE ON public.project_mixtures
 FOR EACH ROW EXECUTE FUNCTION private.raise_project();
 
-REVOKE EXECUTE ON FUNCTION private.touch_part(), private.raise_team(), private.raise_project() FROM PUBLIC;
+-- Whoever changes a part compares the whole's version, and must hold the whole first, or two would compare the same. A
+-- viewer who leaves and a guest who shares may not lock it by themselves. Only what they see can be held.
+CREATE FUNCTION private.hold_team(team_id uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    PERFORM FROM public.teams AS t
+    WHERE t.id = team_id
+        AND (t.id = ANY (private.my_team_ids('{owner,editor,viewer}')) OR private.is_service())
+    FOR NO KEY UPDATE;
+END
+$$;
+CREATE FUNCTION private.hold_project(project_id uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    PERFORM FROM public.projects AS p
+    WHERE p.id = project_id
+        AND (p.id = ANY (private.my_project_ids('{owner,editor,viewer}')) OR private.is_service())
+    FOR NO KEY UPDATE;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION
+    private.touch_part(), private.raise_team(), private.raise_project(), private.hold_team(uuid),
+    private.hold_project(uuid)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION private.hold_team(uuid), private.hold_project(uuid) TO authenticated, service_role;
 
 -- The maker sees the new team before the trigger's membership row is there, and no longer after leaving it.
 DROP POLICY teams_select_authenticated ON public.teams;
@@ -75,6 +100,8 @@ USING (
 """
 
 DOWNGRADE_SQL: Final = """
+DROP FUNCTION private.hold_project(uuid);
+DROP FUNCTION private.hold_team(uuid);
 DROP POLICY teams_select_authenticated ON public.teams;
 CREATE POLICY teams_select_authenticated ON public.teams FOR SELECT TO authenticated
 USING (

@@ -7,11 +7,24 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg import sql
 
+from database.urls import DatabaseUrls
+from tests.database.acting import acting
+from tests.factories import user
 from tests.plugins.api import Api
 
 DMSO = {"name": "dimethyl sulfoxide", "smiles": "CS(C)=O"}
 ANY_VERSION = {"If-Match": "*"}
+COLUMNS = (
+    "id",
+    "canonical_smiles",
+    "inchi",
+    "inchikey",
+    "parent_inchikey",
+    "formula",
+    "molar_mass_g_mol",
+)
 
 
 def _history(caller: Api, path: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -121,3 +134,74 @@ def test_of_mixtures_teams_and_projects(alice: Api, bob: Api) -> None:
         f"/projects/{project}": ["projects"],
     }
     assert bob.get(f"/teams/{team}/history").status_code == 403
+
+
+def test_a_history_begins_where_the_record_came_into_its_project(
+    make_user: Callable[[], Api], make_project: Callable[..., UUID]
+) -> None:
+    owner, editor = make_user(), make_user()
+    project = make_project(owner=owner, editor=editor)
+    path = f"/molecules/{owner.post('/molecules', {**DMSO, 'name': 'codename'}).get_json()['id']}"
+    owner.patch(path, {"name": "dimethyl sulfoxide"}, headers=ANY_VERSION)
+    owner.patch(path, {"project_id": str(project)}, headers=ANY_VERSION)
+    owner.patch(path, {"name": "DMSO"}, headers=ANY_VERSION)
+
+    entries = _history(editor, path)
+
+    assert [entry["after"]["name"] for entry in entries] == ["DMSO", "dimethyl sulfoxide"]
+    assert "codename" not in str(entries)
+
+
+def test_a_key_that_is_used_again_brings_no_history_along(
+    alice: Api, bob: Api, urls: DatabaseUrls, service: Api
+) -> None:
+    made = alice.post("/molecules", {**DMSO, "name": "secret formulation"}).get_json()
+    alice.delete(f"/molecules/{made['id']}", headers=ANY_VERSION)
+    bob.patch("/me", {"display_name": "Bob"}, headers=ANY_VERSION)
+    again = {name: made[name] for name in COLUMNS} | {"created_by": str(bob.user_id), "name": "mine"}
+    with acting(urls, user(bob.user_id)) as writer:
+        statement = sql.SQL("INSERT INTO public.molecules ({names}) VALUES ({values})").format(
+            names=sql.SQL(", ").join(map(sql.Identifier, again)), values=sql.SQL(", ").join(map(sql.Placeholder, again))
+        )
+        assert writer.attempt(statement, again) == 1
+        writer.commit()
+
+    entries = _history(bob, f"/molecules/{made['id']}")
+
+    assert [entry["after"]["name"] for entry in entries] == ["mine"]
+    assert len(_history(service, f"/molecules/{made['id']}")) == 3
+
+
+def test_who_points_to_what_is_public_is_not_shown_to_its_keepers(
+    make_user: Callable[[], Api], make_project: Callable[..., UUID], service: Api
+) -> None:
+    owner, stranger = make_user(), make_user()
+    project, other = make_project(owner=owner), make_project(owner=stranger)
+    made = owner.post("/molecules", {**DMSO, "project_id": str(project), "is_public": True})
+    path = f"/molecules/{made.get_json()['id']}"
+    assert stranger.put(f"/projects/{other}{path}", None, headers=ANY_VERSION).status_code == 201
+
+    seen, all_of_it = _history(owner, path), _history(service, path)
+
+    assert str(stranger.user_id) not in str(seen)
+    assert str(stranger.user_id) in str(all_of_it)
+    # Nor can they take the stranger's pointer away.
+    assert owner.request("DELETE", f"/projects/{other}{path}", headers=ANY_VERSION).status_code == 404
+
+
+def test_a_tokens_id_is_for_the_service_role(alice: Api, service: Api) -> None:
+    path = f"/molecules/{alice.post('/molecules', DMSO).get_json()['id']}"
+
+    assert [entry["token_id"] for entry in _history(alice, path)] == [None]
+    assert all(entry["token_id"] for entry in _history(service, path))
+
+
+def test_a_guest_does_not_see_who_changed_the_project(alice: Api, bob: Api) -> None:
+    team, guests = (caller.post("/teams", {"name": "t"}).get_json()["id"] for caller in (alice, bob))
+    bob.put(f"/teams/{guests}/members/{alice.user_id}", {"role": "viewer"}, headers=ANY_VERSION)
+    project = alice.post("/projects", {"name": "p", "team_id": team}).get_json()["id"]
+    invited = alice.put(f"/projects/{project}/teams/{guests}", {"role": "editor"}, headers=ANY_VERSION)
+
+    assert invited.status_code == 201
+    assert bob.get(f"/projects/{project}/history").status_code == 403
+    assert len(_history(alice, f"/projects/{project}")) == 2

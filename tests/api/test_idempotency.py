@@ -264,7 +264,16 @@ def test_a_dry_run_of_an_import_keeps_neither_molecules_nor_run(service: Api, ad
 
 
 @pytest.mark.parametrize(
-    "value", ["tx=rollback", "TX=Rollback", "tx = rollback", "return=minimal, tx=rollback", "tx=rollback,respond-async"]
+    "value",
+    [
+        "tx=rollback",
+        "TX=Rollback",
+        "tx = rollback",
+        "return=minimal, tx=rollback",
+        "tx=rollback,respond-async",
+        'tx="rollback"',
+        "tx=rollback; a=b",
+    ],
 )
 def test_a_dry_run_may_be_asked_for_in_any_spelling(alice: Api, admin: psycopg.Connection, value: str):
     response = alice.post("/molecules", DMSO, headers={"Prefer": value})

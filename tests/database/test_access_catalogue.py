@@ -142,6 +142,24 @@ WHERE t.relnamespace IN ('public'::regnamespace, 'private'::regnamespace) AND a.
 """
 
 
+# What opens a row is no client's to read or write: keys, and the copies that parts have of a record's visibility.
+KEPT_COLUMNS_SQL = """
+SELECT a.attrelid::regclass::text, a.attname, client.name, command.name
+FROM pg_attribute AS a
+JOIN pg_class AS t ON t.oid = a.attrelid AND t.relkind IN ('r', 'p')
+CROSS JOIN unnest(ARRAY['anon', 'authenticated']) AS client (name)
+CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS command (name)
+WHERE t.relnamespace IN ('public'::regnamespace, 'private'::regnamespace) AND NOT a.attisdropped
+    AND (
+        a.attname = 'acl'
+        OR a.attname = 'is_public' AND NOT EXISTS (
+            SELECT FROM pg_attribute AS p WHERE p.attrelid = a.attrelid AND p.attname = 'project_id'
+        )
+    )
+    AND has_column_privilege(client.name, a.attrelid, a.attnum, command.name)
+"""
+
+
 @pytest.fixture(scope="module", params=["plain", "supabase's default privileges"])
 def catalogue(request: pytest.FixtureRequest, server_url: str, urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
     """Give a superuser's connection to a migrated database."""
@@ -283,6 +301,14 @@ def test_users_write_these_columns_of_a_molecule_and_no_other(
 
 def _exposed_views(catalogue: psycopg.Connection) -> list[str]:
     return [row[0] for row in catalogue.execute(EXPOSED_VIEWS_SQL.encode(), {"allowed": PUBLIC_VIEWS})]
+
+
+def test_keys_and_copies_of_visibility_are_no_clients_to_read_or_write(catalogue: psycopg.Connection) -> None:
+    assert catalogue.execute(KEPT_COLUMNS_SQL.encode()).fetchall() == []
+
+    with catalogue.transaction(force_rollback=True):
+        catalogue.execute("GRANT SELECT (acl), UPDATE (is_public) ON public.molecule_identifiers TO authenticated")
+        assert len(catalogue.execute(KEPT_COLUMNS_SQL.encode()).fetchall()) == 2
 
 
 def test_no_view_shows_more_than_its_reader_may_see(catalogue: psycopg.Connection) -> None:

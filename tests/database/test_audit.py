@@ -82,7 +82,16 @@ def test_only_what_the_database_keeps_itself_changes_unaudited(admin: psycopg.Co
     unwatched = {row[0] for row in admin.execute(UNWATCHED_SQL)}
 
     # `is_public` of a part is a copy.
-    assert unwatched == {"version", "created_at", "updated_at", "acl", "search", "is_public", "content_hash"}
+    assert unwatched == {
+        "version",
+        "created_at",
+        "updated_at",
+        "acl",
+        "search",
+        "is_public",
+        "content_hash",
+        "import_run_id",
+    }
 
 
 def test_an_entry_says_who_did_what_in_which_request(database: Database, admin: psycopg.Connection) -> None:

@@ -302,7 +302,7 @@ def test_a_state_of_the_server_has_the_services_own_error(
     assert state not in refused.value.detail
 
 
-@pytest.mark.parametrize("state", ["42601", "42P01", "42703", "42883", "P0001", "XX000", "22012", "25P02"])
+@pytest.mark.parametrize("state", ["42601", "42P01", "42703", "42883", "P0001", "XX000", "22012", "22023", "25P02"])
 def test_a_fault_of_ours_stays_one(database: Database, state: str) -> None:
     statement = "DO $$ BEGIN RAISE EXCEPTION 'ours' USING ERRCODE = '{}'; END $$".replace("{}", state)
 

@@ -12,6 +12,7 @@ import pytest
 
 from app.domain.callers import ANON, SERVICE, Caller
 from app.errors import CryoProtectError, InvalidError, UnavailableError
+from database.listing import ListRequest
 from database.pool import Timing
 from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.session import Database, WriteSession
@@ -73,6 +74,13 @@ def _read_that_sets_what_it_should_not(database: Database, caller: Caller, **_: 
     database.reading(caller).rows("SELECT set_config('request.jwt.claims', '{\"sub\":\"somebody else\"}', true)", {})
 
 
+def _stream_that_is_abandoned(database: Database, caller: Caller, **_: Any) -> None:
+    # What a web server does with an answer's body when its client has gone.
+    stream = MoleculeReader(database.reading(caller)).stream(ListRequest())
+    next(stream)
+    stream.close()  # type: ignore[attr-defined] # a generator
+
+
 def _write(database: Database, caller: Caller, session_work: Callable[[WriteSession], object]) -> None:
     with database.transaction(caller) as session:
         session_work(session)
@@ -123,6 +131,7 @@ KINDS_OF_TURN: tuple[Callable[..., None], ...] = (
     _read_that_takes_too_long,
     _read_that_cannot_be_sent,
     _read_that_sets_what_it_should_not,
+    _stream_that_is_abandoned,
     _write,
     _dry_run,
     _write_with_error,

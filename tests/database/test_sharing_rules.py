@@ -184,9 +184,9 @@ def test_of_two_shares_at_once_both_are_kept(
 
     ((_, acl),) = admin.execute(STATE_SQL[kind].encode(), (record,)).fetchall()
     assert refused == (None, None)
-    # A public molecule is seen without keys: its shares open it when it is withdrawn.
-    if is_public and kind == "molecule":
-        _run(admin, "UPDATE public.molecules SET is_public = false WHERE id = %(id)s", id=record)
+    # What is public is seen without keys: shares by its keepers open it when it is withdrawn.
+    if is_public:
+        _run(admin, WITHDRAW_SQL[kind], id=record)
         ((_, acl),) = admin.execute(STATE_SQL[kind].encode(), (record,)).fetchall()
     assert acl == [scene.home, *sorted([scene.guest, third])]
 
@@ -543,37 +543,75 @@ def test_a_mixture_is_shown_to_nobody_from_whom_a_component_is_hidden(
     assert (hidden, broken_by(admin, (statement, values))) == ("mixtures_components_visible_check", None)
 
 
-@pytest.mark.parametrize(
-    ("widen", "narrow"),
-    [
-        (PUBLISH_SQL, WITHDRAW_SQL["molecule"]),
-        (SHARE_SQL, UNSHARE_SQL["molecule"]),
-        (None, "UPDATE public.molecules SET project_id = %(project)s WHERE id = %(id)s"),
-    ],
-    ids=["withdraw", "unshare", "move"],
-)
-def test_a_molecule_is_not_withdrawn_from_those_who_see_it_in_a_mixture(
-    admin: psycopg.Connection, scene: Scene, widen: dict[str, str] | None, narrow: str
-) -> None:
+def test_what_a_public_mixture_shows_is_not_withdrawn(admin: psycopg.Connection, scene: Scene) -> None:
     molecule = add_molecule(admin, project_id=scene.home)
     other = add_molecule(admin, "methanol", is_public=True)
     mixture = add_mixture(admin, molecule, other, project_id=scene.home)
+    for kind, key in (("molecule", molecule), ("mixture", mixture)):
+        _run(admin, PUBLISH_SQL[kind], id=key)
+    withdraw = (WITHDRAW_SQL["molecule"], {"id": molecule})
+
+    used = broken_by(admin, withdraw)
+    _run(admin, "DELETE FROM public.mixture_components WHERE molecule_id = %(id)s", id=molecule)
+
+    assert (used, broken_by(admin, withdraw)) == ("molecules_in_use_check", None)
+
+
+@pytest.mark.parametrize(
+    ("widen", "narrow"),
+    [
+        (SHARE_SQL, UNSHARE_SQL["molecule"]),
+        (None, "UPDATE public.molecules SET project_id = %(project)s WHERE id = %(id)s"),
+    ],
+    ids=["unshare", "move"],
+)
+def test_a_molecule_is_taken_back_from_a_project_that_has_made_a_mixture_of_it(
+    urls: DatabaseUrls, admin: psycopg.Connection, scene: Scene, widen: dict[str, str] | None, narrow: str
+) -> None:
+    molecule = add_molecule(admin, project_id=scene.home)
+    mixture = add_mixture(admin, molecule, project_id=scene.home)
     if widen is not None:
         _run(admin, widen["molecule"], project=scene.guest, id=molecule)
         _run(admin, widen["mixture"], project=scene.guest, id=mixture)
-    values = {"project": scene.guest, "id": molecule}
 
-    used = broken_by(admin, (narrow, values))
-    _run(admin, "DELETE FROM public.mixture_components WHERE molecule_id = %(id)s", id=molecule)
+    refused = broken_by(admin, (narrow, {"project": scene.guest, "id": molecule}))
+    # What is hidden from some hinders no other change of the mixture, a share less included.
+    renamed = broken_by(admin, ("UPDATE public.mixtures SET name = 'renamed' WHERE id = %(id)s", {"id": mixture}))
+    narrowed = broken_by(admin, (UNSHARE_SQL["mixture"], {"project": scene.guest, "id": mixture}))
+    widened = broken_by(admin, (PUBLISH_SQL["mixture"], {"id": mixture}))
 
-    assert (used, broken_by(admin, (narrow, values))) == ("molecules_in_use_check", None)
+    assert (refused, renamed, narrowed, widened) == (None, None, None, "mixtures_components_visible_check")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_strangers_share_ends_with_publication(
+    urls: DatabaseUrls, admin: psycopg.Connection, scene: Scene, kind: str
+) -> None:
+    record = _record(admin, scene, kind, is_public=True)
+    _run(admin, "DELETE FROM public.team_projects")
+    with acting(urls, scene.members["guest_owner"]) as stranger:
+        shared = stranger.attempt(
+            SHARE_AS_SQL[kind], {"project": scene.guest, "id": record, "user": scene.members["guest_owner"].user_id}
+        )
+        stranger.commit()
+    table = f"{kind}s"
+    before = readers(urls, scene, table, "id", record)
+    if kind == "mixture":
+        _run(admin, "UPDATE public.molecules SET is_public = true")
+
+    _run(admin, WITHDRAW_SQL[kind], id=record)
+
+    assert (shared, "guest_owner" in before) == (1, True)
+    assert readers(urls, scene, table, "id", record) == {"owner", "editor", "viewer"}
+    ((_, acl),) = admin.execute(STATE_SQL[kind].encode(), (record,)).fetchall()
+    assert acl == [scene.home]
 
 
 @pytest.mark.parametrize("withdrawn", ["first", "second"])
 @pytest.mark.parametrize(
     ("show", "hide"),
-    [(PUBLISH_SQL, WITHDRAW_SQL), (SHARE_SQL, UNSHARE_SQL)],
-    ids=["publish and withdraw", "share and unshare"],
+    [(PUBLISH_SQL, WITHDRAW_SQL)],
+    ids=["publish and withdraw"],
 )
 def test_a_mixture_is_not_shown_at_the_moment_in_which_its_molecule_is_withdrawn(  # noqa: PLR0913, PLR0917 - one axis each
     urls: DatabaseUrls,
