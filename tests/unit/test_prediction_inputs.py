@@ -9,7 +9,7 @@ import pytest
 from app.domain.predictions import inputs_hash
 
 MOLALITY = {"A": 1.0, "B": 2.5}
-CONDITIONS = {"temperature_k": 298.15, "cell_type": "endothelial"}
+CONDITIONS: dict[str, float | str | None] = {"temperature_k": 298.15, "cell_type": "endothelial"}
 SAID = inputs_hash(MOLALITY, "water", CONDITIONS)
 
 
