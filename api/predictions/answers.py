@@ -26,7 +26,7 @@ _MODEL: Final = record(name=TEXT, versions=array(_VERSION))
 MODEL: Final = Answer("Model", _MODEL)
 MODEL_LIST: Final = Answer("ModelList", record(data=array(_MODEL)))
 EVALUATION: Final = Answer(
-    "Evaluation",
+    "EvaluationAnswer",
     record(
         predictions=array(
             record(

@@ -15,7 +15,7 @@ from app.services.predict_properties import Question
 _MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
 
 
-class ConditionsSchema(Schema):
+class PredictionConditionsSchema(Schema):
     """What a prediction holds under; a model that needs to know more says so."""
 
     temperature_k = Number(
@@ -43,17 +43,17 @@ class ConditionsSchema(Schema):
 class QuestionSchema(Schema):
     """What is asked of the models: all that there is, where nothing is chosen."""
 
-    conditions = fields.Nested(ConditionsSchema, load_default=Conditions)
+    conditions = fields.Nested(PredictionConditionsSchema, load_default=Conditions)
     properties = fields.List(
         fields.String(
             validate=validate.OneOf(sorted(PROPERTIES), error="no model predicts this; there are models of {choices}")
         ),
-        load_default=(),
+        load_default=tuple,
         validate=validate.Length(1, 100),
     )
     models = fields.List(
         fields.String(validate=validate.OneOf(_MODEL_NAMES, error="no such model; there are {choices}")),
-        load_default=(),
+        load_default=tuple,
         validate=validate.Length(1, 100),
         metadata={"description": "By name, all versions of it, or as name@version."},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -58,7 +58,7 @@ def predict_stated(
         for index, item in enumerate(components_of(components, matches, _WHOLE))
     ]
     composition = _composition(solutes, solvent, _WHOLE)
-    return evaluate(composition, question.conditions, question.properties, question.models)
+    return _answers(composition, question)
 
 
 def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question, pointer: str = "") -> Stored:
@@ -83,7 +83,7 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
         mixture_id=mixture_id,
         conditions=conditions,
         inputs_hash=inputs_hash(composition.molality_mol_kg, solvent_named(stored.solvent).name, conditions),
-        predictions=evaluate(composition, question.conditions, question.properties, question.models),
+        predictions=_answers(composition, question),
     )
     return PredictionRepository(session).add(new)
 
@@ -109,6 +109,19 @@ def methods() -> tuple[Method, ...]:
         )
         for model in MODELS
     )
+
+
+def _answers(composition: Composition, question: Question) -> list[Prediction]:
+    predictions = evaluate(composition, question.conditions, question.properties, question.models)
+    return [
+        replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
+        for item in predictions
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    # Twelve digits are more than anybody measures, and the same on every processor.
+    return None if value is None else float(f"{value:.12g}")
 
 
 def _composition(solutes: Sequence[_Solute], solvent: str, pointer: str) -> Composition:
