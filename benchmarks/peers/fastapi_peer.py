@@ -152,5 +152,5 @@ def page_statement(limit: int, by_mass: bool, with_identifiers: bool) -> Numbere
 async def fetch(request: Request, claims: str, statement: str, arguments: list[object]) -> list[Any]:
     """Return the rows that the caller may see, read in one transaction."""
     async with request.app.state.pool.acquire() as connection, connection.transaction(readonly=True):
-        await connection.fetchrow(PREAMBLE.text, "authenticated", claims)
+        await connection.fetchrow(PREAMBLE.text, "authenticated", claims, "")
         return await connection.fetch(statement, *arguments)  # type: ignore[no-any-return]

@@ -101,7 +101,7 @@ def transaction() -> Iterator[Connection[dict[str, Any]]]:
     pool.open()
     with pool.connection() as connection:
         connection.execute(BEGIN_SQL)
-        connection.execute(WRITE_PREAMBLE_SQL, {"role": "authenticated", "claims": claims_json()})
+        connection.execute(WRITE_PREAMBLE_SQL, {"role": "authenticated", "claims": claims_json(), "request_id": ""})
         yield connection
 
 
