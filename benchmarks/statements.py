@@ -81,7 +81,8 @@ def script_page(request: ListRequest, claims_json: str, *, pipelined: bool) -> S
 
 
 def _script(choose: str, statement: str, values: Mapping[str, object], claims_json: str, *, pipelined: bool) -> Script:
-    variables = {"role": "authenticated", "claims": claims_json} | {name: str(value) for name, value in values.items()}
+    variables = {"role": "authenticated", "claims": claims_json, "request_id": "bench"}
+    variables |= {name: str(value) for name, value in values.items()}
 
     def bind(literal: re.Match[str]) -> str:
         # pgbench takes a colon inside a literal for a variable: such literals are bound instead.
