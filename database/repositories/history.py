@@ -41,66 +41,28 @@ class History:
     scope: Scope
 
 
-def _history(resource: str, noun: str, source: LiteralString, find: LiteralString) -> History:
-    return History(resource, Listing(name="history", source=source, fields=_FIELDS), Scope(noun, "true", find))
+_SOURCE: Final = "private.history('{0}', %(parent)s) AS a"
+# A deleted record is found by what its history still shows.
+_FIND: Final = """
+SELECT id FROM public.{0} WHERE id = %(parent)s
+UNION ALL
+SELECT id FROM private.history('{0}', %(parent)s)
+LIMIT 1
+"""
 
 
-MOLECULE_HISTORY: Final = _history(
-    "molecules",
-    "molecule",
-    "private.history('molecules', %(parent)s) AS a",
-    """
-    SELECT id FROM public.molecules WHERE id = %(parent)s
-    UNION ALL
-    SELECT id FROM private.history('molecules', %(parent)s)
-    LIMIT 1
-    """,
+def _history(resource: LiteralString, noun: str) -> History:
+    listing = Listing(name="history", source=_SOURCE.format(resource), fields=_FIELDS)
+    return History(resource, listing, Scope(noun, "true", _FIND.format(resource)))
+
+
+HISTORIES: Final = (
+    _history("molecules", "molecule"),
+    _history("mixtures", "mixture"),
+    _history("experiments", "experiment"),
+    _history("teams", "team"),
+    _history("projects", "project"),
 )
-MIXTURE_HISTORY: Final = _history(
-    "mixtures",
-    "mixture",
-    "private.history('mixtures', %(parent)s) AS a",
-    """
-    SELECT id FROM public.mixtures WHERE id = %(parent)s
-    UNION ALL
-    SELECT id FROM private.history('mixtures', %(parent)s)
-    LIMIT 1
-    """,
-)
-EXPERIMENT_HISTORY: Final = _history(
-    "experiments",
-    "experiment",
-    "private.history('experiments', %(parent)s) AS a",
-    """
-    SELECT id FROM public.experiments WHERE id = %(parent)s
-    UNION ALL
-    SELECT id FROM private.history('experiments', %(parent)s)
-    LIMIT 1
-    """,
-)
-TEAM_HISTORY: Final = _history(
-    "teams",
-    "team",
-    "private.history('teams', %(parent)s) AS a",
-    """
-    SELECT id FROM public.teams WHERE id = %(parent)s
-    UNION ALL
-    SELECT id FROM private.history('teams', %(parent)s)
-    LIMIT 1
-    """,
-)
-PROJECT_HISTORY: Final = _history(
-    "projects",
-    "project",
-    "private.history('projects', %(parent)s) AS a",
-    """
-    SELECT id FROM public.projects WHERE id = %(parent)s
-    UNION ALL
-    SELECT id FROM private.history('projects', %(parent)s)
-    LIMIT 1
-    """,
-)
-HISTORIES: Final = (MOLECULE_HISTORY, MIXTURE_HISTORY, EXPERIMENT_HISTORY, TEAM_HISTORY, PROJECT_HISTORY)
 
 
 class HistoryReader(ReadRepository):
