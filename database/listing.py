@@ -2,7 +2,8 @@
 
 A `Listing` names the columns that a resource shows, filters and sorts by. From that declaration come the
 checks of a request's parameters, the statement, the OpenAPI parameters and the docs. Postgres builds
-the JSON of each record, so a page costs one statement whatever its size.
+the JSON of each record, so a page costs one statement whatever its size. That holds for records of other
+listings, too, which are shown inside a record where they are asked for by name.
 
 Paging is by key: a cursor holds the sort values of the last record, and the next page starts after
 them. Records whose leading sort value is null come last, as a branch of their own, so that each branch
@@ -15,12 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import lru_cache
-from typing import Final, LiteralString
+from typing import Final, LiteralString, TypeAlias
 from uuid import UUID
 
 from psycopg import sql
 
 ESTIMATE_CAP: Final = 10_000
+MAX_INCLUDED: Final = 100
+"""How many records of one kind are shown inside another record."""
+MAX_INCLUDED_ON_PAGE: Final = 10_000
+"""How many of one kind a whole page may show; shared out among its records."""
 TIMESTAMP_FORMAT: Final = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 
 
@@ -114,6 +119,8 @@ class Shape:
     detail: Detail = Detail.STANDARD
     include: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    inclusions: tuple[Inclusion, ...] = ()
+    """Records of other listings, which belong to no level."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,12 +182,14 @@ class Listing:
         """Names that `only` takes."""
         return tuple(item.name for item in self.fields) + tuple(item.name for item in self.related)
 
-    def parts(self, shape: Shape) -> tuple[Field | Related, ...]:
-        """Return the fields and related records that a shape shows, in order."""
+    def parts(self, shape: Shape) -> tuple[Field | Related | Inclusion, ...]:
+        """Return the fields, parts and records of other listings that a shape shows, in order."""
         every: tuple[Field | Related, ...] = (*self.fields, *self.related)
         if shape.only:
-            return tuple(item for item in every if item.name in shape.only)
-        return tuple(item for item in every if item.detail <= shape.detail or item.name in shape.include)
+            own = (item for item in every if item.name in shape.only)
+        else:
+            own = (item for item in every if item.detail <= shape.detail or item.name in shape.include)
+        return (*own, *shape.inclusions)
 
     def complete_order(self, order: tuple[Sort, ...]) -> tuple[Sort, ...]:
         """Return the order with the key behind it, in the same direction so that one index serves both."""
@@ -188,6 +197,31 @@ class Listing:
         if any(sort.name == self.key for sort in order):
             return order
         return (*order, Sort(self.key, descending=order[-1].descending))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Many:
+    """The newest of another listing's records within a record: `{"data": [...], "more": false}`."""
+
+    name: str
+    listing: Listing
+    scope: Scope
+    """Which records; the same as in the list of its own within this parent."""
+    shape: Shape = Shape(Detail.MINIMAL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class One:
+    """Another listing's record that a field of a record refers to; null where the caller does not see it."""
+
+    name: str
+    listing: Listing
+    key: str
+    """The field that holds the other's key."""
+    shape: Shape = Shape(Detail.MINIMAL)
+
+
+Inclusion: TypeAlias = Many | One
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +239,7 @@ def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> s
     """Return the statement that gives (json, version) of the record with `%(id)s`, of `%(parent)s` in a scope."""
     statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s{within}")
     return statement.format(
-        document=_document(listing, shape),
+        document=_document(listing, shape, MAX_INCLUDED),
         version=sql.SQL(listing.record_version) if listing.record_version else _column(listing, "version"),
         source=sql.SQL(listing.source),
         id=_column(listing, listing.key),
@@ -231,12 +265,18 @@ def compose_page(listing: Listing, request: ListRequest) -> Plan:
         None if request.after is None else tuple(value is None for value in request.after),
         has_query=request.query is not None,
         limit=limit,
+        included=_included(request),
         scope=_scope(request),
     )
     keys = tuple(sort.name for sort in order) if _shows_order(listing, request.shape, order) else ()
     if limit is None:
         parameters["limit"] = request.limit + 1
     return Plan(statement, parameters, keys)
+
+
+def _included(request: ListRequest) -> int:
+    # What shows no other records is one statement whatever its limit.
+    return min(MAX_INCLUDED, MAX_INCLUDED_ON_PAGE // request.limit) if request.shape.inclusions else 0
 
 
 def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> bool:
@@ -306,6 +346,7 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     *,
     has_query: bool,
     limit: int | None,
+    included: int,
     scope: Scope | None,
 ) -> str:
     rows = sql.Placeholder("limit") if limit is None else sql.Literal(limit)
@@ -320,7 +361,10 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
         branches = [(null, *_after_null(listing, order, after))]
         if after is None or not after[0]:
             branches.insert(0, (not_null, *_after(listing, order, after)))
-    selects = [_select(listing, shape, [*conditions, *branch], order, rows) for branch in branches]
+    document = _document(listing, shape, included)
+    shown = _shows_order(listing, shape, order)
+    columns = [document] if shown else [document, *_keys(listing, order)]
+    selects = [_select(listing, columns, [*conditions, *branch], order, rows) for branch in branches]
     if len(selects) == 1:
         return selects[0].as_string()
     # Each branch is in order and the first is read whole before the second, so the union needs no sort and
@@ -328,22 +372,28 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     return sql.SQL("({}) UNION ALL ({}) LIMIT {}").format(*selects, rows).as_string()
 
 
+def _keys(listing: Listing, order: tuple[Sort, ...]) -> list[sql.Composed]:
+    return [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
+
+
 def _select(
     listing: Listing,
-    shape: Shape,
+    columns: Sequence[sql.Composable],
     conditions: Sequence[sql.Composable],
     order: tuple[Sort, ...],
     rows: sql.Composable,
 ) -> sql.Composed:
-    shown = _shows_order(listing, shape, order)
-    keys = [] if shown else [sql.SQL("{}::text").format(_column(listing, sort.name)) for sort in order]
     return sql.SQL("SELECT {columns} FROM {source}{where} ORDER BY {order} LIMIT {rows}").format(
-        columns=sql.SQL(", ").join([_document(listing, shape), *keys]),
+        columns=sql.SQL(", ").join(columns),
         source=sql.SQL(listing.source),
         where=_where(conditions),
-        order=sql.SQL(", ").join(_sort(listing, sort, leading=index == 0) for index, sort in enumerate(order)),
+        order=_order_by(listing, order),
         rows=rows,
     )
+
+
+def _order_by(listing: Listing, order: tuple[Sort, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(_sort(listing, sort, leading=index == 0) for index, sort in enumerate(order))
 
 
 def _sort(listing: Listing, sort: Sort, *, leading: bool) -> sql.Composed:
@@ -458,15 +508,54 @@ def _column(listing: Listing, name: str) -> sql.SQL:
     return sql.SQL(listing.by_name[name].column)
 
 
-def _document(listing: Listing, shape: Shape) -> sql.Composed:
-    """Return the expression that builds one record's JSON."""
-    columns = [sql.SQL("{} AS {}").format(_shown(item), sql.Identifier(item.name)) for item in listing.parts(shape)]
+def _document(listing: Listing, shape: Shape, included: int) -> sql.Composed:
+    """Return the expression that builds one record's JSON, with so many of each other listing's records at most."""
+    columns = [
+        sql.SQL("{} AS {}").format(_shown(listing, item, included), sql.Identifier(item.name))
+        for item in listing.parts(shape)
+    ]
     return sql.SQL("(SELECT row_to_json(d) FROM (SELECT {}) AS d)").format(sql.SQL(", ").join(columns))
 
 
-def _shown(item: Field | Related) -> sql.Composable:
+def _shown(listing: Listing, item: Field | Related | Inclusion, included: int) -> sql.Composable:
     if isinstance(item, Related):
         return sql.SQL("({})").format(sql.SQL(item.subquery))
+    if isinstance(item, Many):
+        return _many(listing, item, included)
+    if isinstance(item, One):
+        return _one(listing, item)
     if item.kind is Kind.TIMESTAMP:
         return sql.SQL("to_char({} AT TIME ZONE 'UTC', {})").format(sql.SQL(item.column), sql.SQL(TIMESTAMP_FORMAT))
     return sql.SQL(item.column)
+
+
+# Two listings may call their tables alike: as `parent` the outer record's key is told from all of the inner one's.
+def _many(listing: Listing, item: Many, included: int) -> sql.Composed:
+    inner = item.listing
+    # One more than is shown tells whether there are more.
+    newest = sql.SQL(
+        "SELECT {document} AS document FROM (SELECT {key} AS id) AS parent, {source} WHERE ({within})"
+        " ORDER BY {order} LIMIT {rows}"
+    ).format(
+        document=_document(inner, item.shape, included),
+        key=_column(listing, listing.key),
+        source=sql.SQL(inner.source),
+        within=sql.SQL(item.scope.condition.replace("%(parent)s", "parent.id")),
+        order=_order_by(inner, inner.complete_order(())),
+        rows=sql.Literal(included + 1),
+    )
+    return sql.SQL(
+        "(SELECT row_to_json(d) FROM ("
+        "SELECT coalesce(array_to_json((array_agg(n.document))[:{included}]), '[]') AS data,"
+        " count(*) > {included} AS more FROM ({newest}) AS n) AS d)"
+    ).format(included=sql.Literal(included), newest=newest)
+
+
+def _one(listing: Listing, item: One) -> sql.Composed:
+    inner = item.listing
+    return sql.SQL("(SELECT {document} FROM (SELECT {key} AS id) AS parent, {source} WHERE {id} = parent.id)").format(
+        document=_document(inner, item.shape, MAX_INCLUDED),
+        key=_column(listing, item.key),
+        source=sql.SQL(inner.source),
+        id=_column(inner, inner.key),
+    )

@@ -26,6 +26,7 @@ from api.common.resource import refuse_unknown
 from app.errors import Fault, InvalidError, MalformedError
 from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Scope, Shape, Sort
 from database.repositories.base import Counting
+from database.repositories.inclusions import inclusions_of, names_of
 
 _V = TypeVar("_V", bound=Callable[..., Any])
 DEFAULT_LIMIT: Final = 50
@@ -34,7 +35,7 @@ MAX_IN_VALUES: Final = 1000
 MAX_TEXT: Final = 10_000
 MAX_QUERY_TEXT: Final = 500
 SHAPE_PARAMETERS: Final = frozenset({"detail", "include", "only"})
-LIST_PARAMETERS: Final = SHAPE_PARAMETERS | {"limit", "cursor", "order_by", "count", "q", "modified_after", "format"}
+LIST_PARAMETERS: Final = SHAPE_PARAMETERS | {"limit", "cursor", "order_by", "count", "modified_after", "format"}
 DETAILS: Final = {"minimal": Detail.MINIMAL, "standard": Detail.STANDARD, "full": Detail.FULL}
 COUNTINGS: Final[tuple[Counting, ...]] = ("none", "exact", "estimated")
 STANDARD_SHAPE: Final = Shape()
@@ -102,7 +103,8 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
         InvalidError: A value is of the wrong kind or out of range.
     """
     args = _once(request.args)
-    filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS)
+    known = parameters_of(listing)
+    filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in known)
     if "modified_after" in args:
         # What never changes has been modified when it was made.
         moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
@@ -112,13 +114,18 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
         filters=filters,
         order=_order(listing, args.get("order_by")),
         limit=_limit(args.get("limit")),
-        query=_search(listing, args.get("q")),
+        query=_search(args.get("q")),
         within=within,
     )
     if "cursor" in args:
         after = cursors.unseal(services().cursor_key, listing, wanted, args["cursor"])
         wanted = replace(wanted, after=after)
     return ListQuery(wanted, _counting(args.get("count")), limited="limit" in args)
+
+
+def parameters_of(listing: Listing) -> frozenset[str]:
+    """Return the parameters that a list has beside its filters."""
+    return LIST_PARAMETERS | {"q"} if listing.search else LIST_PARAMETERS
 
 
 def next_link(cursor: str) -> str:
@@ -143,12 +150,11 @@ def _shape(listing: Listing, args: dict[str, str]) -> Shape:
     detail = args.get("detail", "standard")
     if detail not in DETAILS:
         raise InvalidError.at("detail", f"must be one of {', '.join(DETAILS)}")
-    extras = set(listing.shown)
-    return Shape(
-        DETAILS[detail],
-        _names("include", args.get("include"), extras),
-        _names("only", args.get("only"), extras),
-    )
+    known = set(names_of(listing))
+    include = _names("include", args.get("include"), known)
+    only = _names("only", args.get("only"), known)
+    inclusions = tuple(item for item in inclusions_of(listing) if item.name in (only or include))
+    return Shape(DETAILS[detail], include, only, inclusions)
 
 
 def _names(parameter: str, text: str | None, known: set[str]) -> tuple[str, ...]:
@@ -192,12 +198,9 @@ def _counting(text: str | None) -> Counting:
     return "none"
 
 
-def _search(listing: Listing, text: str | None) -> str | None:
+def _search(text: str | None) -> str | None:
     if text is None:
         return None
-    if listing.search is None:
-        msg = "q: there is no full-text search here"
-        raise MalformedError(msg, code="unknown_parameter")
     if not text.strip() or len(text) > MAX_QUERY_TEXT:
         raise InvalidError.at("q", f"must have 1 to {MAX_QUERY_TEXT} characters")
     return text
@@ -207,7 +210,7 @@ def _filter(listing: Listing, parameter: str, text: str) -> Filter:
     name, marker, operator = parameter.partition("__")
     field = listing.by_name.get(name)
     if field is None or not field.operators:
-        known = sorted(LIST_PARAMETERS) + sorted(item.name for item in listing.fields if item.operators)
+        known = sorted(parameters_of(listing)) + sorted(item.name for item in listing.fields if item.operators)
         msg = f"unknown parameter {parameter[:100]!r}; known: {', '.join(known)}"
         raise MalformedError(msg, code="unknown_parameter")
     operator = operator if marker else "exact"

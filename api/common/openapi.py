@@ -24,7 +24,9 @@ from api.common.cursor import MAX_CURSOR_LENGTH
 from api.common.errors import PROBLEM_JSON
 from api.common.formats import Format
 from api.common.listing import COUNTINGS, DETAILS, MAX_LIMIT, MAX_QUERY_TEXT
-from database.listing import ESTIMATE_CAP, Kind, Listing
+from api.common.shapes import array, record
+from database.listing import ESTIMATE_CAP, MAX_INCLUDED, MAX_INCLUDED_ON_PAGE, Inclusion, Kind, Listing, Many
+from database.repositories.inclusions import inclusions_of, names_of
 
 _V = TypeVar("_V", bound=Callable[..., Any])
 _CONVERTERS: Final = re.compile(r"<(?:(\w+):)?(\w+)>")
@@ -73,6 +75,8 @@ class Answer:
 
     name: str
     schema: Mapping[str, Any]
+    has_etag: bool = False
+    """Whether it is a representation of one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,13 @@ class Description:
     """Whether a POST changes anything."""
     may_be_absent: bool = False
     """Whether the view answers 404 where what it needs is not configured."""
+    may_be_refused: bool = False
+    """Whether a read refuses some of the callers that see the record."""
+
+    @property
+    def has_etag(self) -> bool:
+        """Whether the view answers with one representation of one record."""
+        return bool(self.record or self.media_type != JSON_TYPE or (self.answer and self.answer.has_etag))
 
 
 def describes(**said: Any) -> Callable[[_V], _V]:  # noqa: ANN401 - the fields of Description
@@ -173,7 +184,7 @@ class _Writer:
             yield from self._schema_parameters(schema)
         if said.conditional:
             yield _header("If-Match", "The record's ETag, or `*`.", _ETAG, required=True)
-        if name == "get" and (said.record or said.media_type != JSON_TYPE):
+        if name == "get" and said.has_etag:
             yield _header("If-None-Match", "An ETag; 304 where the record still is just that.", {"type": "string"})
         repeatable = said.effect and not getattr(view, "is_unkept", False)
         if name == "post" and repeatable:
@@ -209,7 +220,7 @@ class _Writer:
         if content := self._content(said):
             good["content"] = content
         responses: dict[str, Any] = {str(said.status): good}
-        if said.record or said.media_type != JSON_TYPE:
+        if said.has_etag:
             good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
             if name == "get":
                 responses["304"] = {"description": "Not modified."}
@@ -256,20 +267,37 @@ class _Writer:
                 item.name: {**self._related[f"{listing.name}.{item.name}"], "description": item.description}
                 for item in listing.related
             }
+            properties |= {item.name: self._included(item) for item in inclusions_of(listing)}
             self._spec.components.schema(
                 name, component={"type": "object", "properties": properties, "additionalProperties": False}
             )
         return name
 
+    def _included(self, item: Inclusion) -> dict[str, Any]:
+        one = {"$ref": f"#/components/schemas/{self._record(item.listing)}"}
+        parts = ", ".join(part.name for part in item.listing.parts(item.shape))
+        if not isinstance(item, Many):
+            description = f"The {item.name} with {parts}; null where the caller does not see it."
+            return {"anyOf": [one, {"type": "null"}], "description": description}
+        description = (
+            f"The newest {item.name} with {parts}: {MAX_INCLUDED} at most, and no more than {MAX_INCLUDED_ON_PAGE:,} "
+            f"on a page, shared out among its records. Where there are `more`, "
+            f"`/{item.scope.parent}s/{{id}}/{item.name}` has all."
+        )
+        return record(data=array(one), more={"type": "boolean"}) | {"description": description}
+
     def _problems(self, rule: Rule, view: Callable[..., Any], name: str, said: Description) -> list[int]:
         statuses = {400, 401, 429, 503}
         if rule.arguments or said.may_be_absent:
             statuses.add(404)
+        mark = mark_of(view)
+        # A user's token may lack a scope, or be none of the service's.
+        if mark and (mark.scope or "authenticated" not in mark.roles or said.may_be_refused):
+            statuses.add(403)
         if name == "get":
             statuses |= {406, 414, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()
             return sorted(statuses)
         statuses |= {409, 413, 415, 422}
-        mark = mark_of(view)
         if mark and "anon" not in mark.roles:
             statuses.add(403)
         if said.conditional:
@@ -304,10 +332,11 @@ def list_parameters(listing: Listing, formats: Mapping[str, Format]) -> Iterator
 
 def shape_parameters(listing: Listing) -> Iterator[dict[str, Any]]:
     """Give the query parameters that choose parts of records."""
-    shown = ", ".join(listing.shown)
+    known = names_of(listing)
+    shown = ", ".join(known)
     yield _query("detail", {"type": "string", "enum": list(DETAILS)}, "How much of each record; `standard` by default.")
-    yield _query("include", _names(listing.shown), f"Further parts, with commas between them: {shown}.")
-    yield _query("only", _names(listing.shown), f"Just these parts, with commas between them: {shown}.")
+    yield _query("include", _names(known), f"Further parts, with commas between them: {shown}.")
+    yield _query("only", _names(known), f"Just these parts, with commas between them: {shown}.")
 
 
 def _names(known: tuple[str, ...], prefix: str = "") -> dict[str, Any]:

@@ -24,7 +24,7 @@ def _resource(history: History) -> type[Resource]:
 
         @access.user()
         @lists(history.listing, history.scope)
-        @describes(listing=history.listing, formats=TABLE_FORMATS)
+        @describes(listing=history.listing, formats=TABLE_FORMATS, may_be_refused=True)
         def get(self, query: ListQuery) -> Response:
             """List what was changed of a record, newest first; of a bulk import the run alone is kept."""
             return answer_list(HistoryReader(reading(), history), query, TABLE_FORMATS)

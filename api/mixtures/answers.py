@@ -39,4 +39,5 @@ COMPOSITION: Final = Answer(
             )
         ),
     ),
+    has_etag=True,
 )

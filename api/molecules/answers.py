@@ -35,7 +35,7 @@ RELATED: Final = {
     "molecules.identifiers": array(_IDENTIFIER),
     "molecules.properties": array(_VALUE),
 }
-PROPERTY_VALUES: Final = Answer("PropertyList", record(data=array(_VALUE)))
+PROPERTY_VALUES: Final = Answer("PropertyList", record(data=array(_VALUE)), has_etag=True)
 _RESULT: Final = record(
     index=_COUNT,
     status={"type": "string", "enum": [status.value for status in OutcomeStatus]},

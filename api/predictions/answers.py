@@ -23,7 +23,7 @@ _VERSION: Final = record(
     reference=TEXT,
 )
 _MODEL: Final = record(name=TEXT, versions=array(_VERSION))
-MODEL: Final = Answer("Model", _MODEL)
+MODEL: Final = Answer("Model", _MODEL, has_etag=True)
 MODEL_LIST: Final = Answer("ModelList", record(data=array(_MODEL)))
 EVALUATION: Final = Answer(
     "EvaluationAnswer",

@@ -23,6 +23,7 @@ from database.listing import Shape
 from database.repositories.experiments import EXPERIMENTS, EXPERIMENTS_OF_PROJECT, ExperimentReader
 from database.repositories.mixtures import MIXTURES, MixtureReader
 from database.repositories.molecules import MOLECULES, MoleculeReader
+from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_PROJECT, PredictionReader
 from database.repositories.projects import (
     INVITATIONS,
     PROJECTS,
@@ -211,6 +212,17 @@ class ProjectExperimentsResource(Resource):
         return answer_list(ExperimentReader(reading()), query, TABLE_FORMATS)
 
 
+class ProjectPredictionsResource(Resource):
+    """The predictions of one project."""
+
+    @access.user()
+    @lists(PREDICTIONS, PREDICTIONS_OF_PROJECT)
+    @describes(listing=PREDICTIONS, formats=TABLE_FORMATS)
+    def get(self, query: ListQuery) -> Response:
+        """List what was predicted of the mixtures and molecules that are in a project or shared with it."""
+        return answer_list(PredictionReader(reading()), query, TABLE_FORMATS)
+
+
 def share(junction: Junction, project_id: UUID, record_id: UUID) -> Response:
     """Share a record with a project: 201, or 204 where it was shared already."""
     version = expected_version()
@@ -238,3 +250,4 @@ api.add_resource(ProjectMoleculeResource, "/projects/<uuid:project_id>/molecules
 api.add_resource(ProjectMixturesResource, "/projects/<uuid:project_id>/mixtures")
 api.add_resource(ProjectMixtureResource, "/projects/<uuid:project_id>/mixtures/<uuid:mixture_id>")
 api.add_resource(ProjectExperimentsResource, "/projects/<uuid:project_id>/experiments")
+api.add_resource(ProjectPredictionsResource, "/projects/<uuid:project_id>/predictions")

@@ -60,6 +60,7 @@ _ME: Final = Answer(
             "scopes": {"type": ["array", "null"], "items": _TEXT},
         },
     },
+    has_etag=True,
 )
 
 

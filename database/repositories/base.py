@@ -14,6 +14,8 @@ import psycopg
 from app.errors import Fault, ForbiddenError, NotFoundError, StaleError
 from database.exchange import Row
 from database.listing import (
+    MAX_INCLUDED,
+    MAX_INCLUDED_ON_PAGE,
     Listing,
     ListRequest,
     Plan,
@@ -156,8 +158,9 @@ class ReadRepository(Repository):
         Each chunk is a page of its own: a slow reader holds neither a connection nor a snapshot.
         """
         after = request.after
+        limit = MAX_INCLUDED_ON_PAGE // MAX_INCLUDED if request.shape.inclusions else STREAM_PAGE_ROWS
         while True:
-            page = self.page(replace(request, limit=STREAM_PAGE_ROWS, after=after))
+            page = self.page(replace(request, limit=limit, after=after))
             yield page.documents
             if page.next_after is None:
                 return

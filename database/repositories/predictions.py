@@ -14,6 +14,7 @@ from app.science.models.model import Prediction
 from database.exchange import Row
 from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Related, Scope, compose_page
 from database.repositories.base import ReadRepository, RecordRepository
+from database.repositories.projects import FIND_PROJECT_SQL
 
 PREDICTIONS: Final = Listing(
     name="predictions",
@@ -89,6 +90,30 @@ PREDICTIONS_OF_MOLECULE: Final = Scope(
         )
     """,
     find="SELECT id FROM public.molecules WHERE id = %(parent)s",
+)
+# A project's predictions are those of what is in it or shared with it.
+PREDICTIONS_OF_PROJECT: Final = Scope(
+    parent="project",
+    condition="""
+        x.id IN (
+            SELECT p.id
+            FROM public.mixtures AS s JOIN public.predictions AS p ON p.mixture_id = s.id
+            WHERE s.project_id = %(parent)s
+            UNION ALL
+            SELECT p.id
+            FROM public.project_mixtures AS s JOIN public.predictions AS p ON p.mixture_id = s.mixture_id
+            WHERE s.project_id = %(parent)s
+            UNION ALL
+            SELECT p.id
+            FROM public.molecules AS s JOIN public.predictions AS p ON p.molecule_id = s.id
+            WHERE s.project_id = %(parent)s
+            UNION ALL
+            SELECT p.id
+            FROM public.project_molecules AS s JOIN public.predictions AS p ON p.molecule_id = s.molecule_id
+            WHERE s.project_id = %(parent)s
+        )
+    """,
+    find=FIND_PROJECT_SQL,
 )
 
 # The mixture is held by then: nobody else adds predictions of it between the two looks at them.

@@ -29,6 +29,7 @@ from database.listing import (
     Kind,
     Listing,
     ListRequest,
+    Many,
     Plan,
     Scope,
     Shape,
@@ -45,9 +46,15 @@ from database.repositories.experiments import (
     EXPERIMENTS_OF_PROJECT,
 )
 from database.repositories.history import HISTORIES
+from database.repositories.inclusions import INCLUSIONS, inclusions_of, names_of
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
-from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
+from database.repositories.predictions import (
+    PREDICTIONS,
+    PREDICTIONS_OF_MIXTURE,
+    PREDICTIONS_OF_MOLECULE,
+    PREDICTIONS_OF_PROJECT,
+)
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
@@ -188,6 +195,7 @@ SCOPED: Final = {
     EXPERIMENTS_OF_PROJECT: EXPERIMENTS,
     PREDICTIONS_OF_MIXTURE: PREDICTIONS,
     PREDICTIONS_OF_MOLECULE: PREDICTIONS,
+    PREDICTIONS_OF_PROJECT: PREDICTIONS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
@@ -367,6 +375,22 @@ def test_what_is_for_users_is_not_for_anon(planner: Planner, listing: Listing) -
         planner.plan(plan.statement, plan.parameters, ANON)
 
 
+def test_no_two_things_that_a_record_shows_are_called_alike() -> None:
+    for listing in LISTINGS:
+        names = names_of(listing)
+
+        assert len(set(names)) == len(names), listing.name
+    assert set(INCLUSIONS) <= set(LISTINGS)
+
+
+def test_what_a_record_shows_of_others_is_what_their_list_within_it_has() -> None:
+    for listing, inclusions in INCLUSIONS.items():
+        for item in inclusions:
+            if isinstance(item, Many):
+                assert SCOPED[item.scope] is item.listing
+                assert f"{item.scope.parent}s" == listing.name
+
+
 def test_every_scope_has_its_listing() -> None:
     assert set(_found(Scope)) == set(SCOPED)
 
@@ -409,7 +433,12 @@ def _has_version(listing: Listing) -> bool:
 
 
 def _shapes(listing: Listing) -> list[Shape]:
-    return [*map(Shape, Detail), *(Shape(only=(name,)) for name in listing.shown)]
+    inclusions = inclusions_of(listing)
+    return [
+        *(Shape(detail, inclusions=some) for detail in Detail for some in ((), inclusions)),
+        *(Shape(only=(name,)) for name in listing.shown),
+        *(Shape(only=(item.name,), inclusions=(item,)) for item in inclusions),
+    ]
 
 
 def _sorted_requests(listing: Listing) -> list[ListRequest]:
