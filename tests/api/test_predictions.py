@@ -409,6 +409,26 @@ def test_a_viewer_reads_and_an_editor_predicts(
     assert bob.delete(path, headers=IF_ANY).status_code == 204
 
 
+def test_a_project_lists_the_predictions_of_what_is_in_it_or_shared_with_it(
+    alice: Api, bob: Api, stranger: Api, make_user: Callable[[], Api], make_project: Callable[..., UUID]
+):
+    carol = make_user()
+    project = make_project(owner=alice, viewer=carol)
+    placed, shared, other = mixed(alice, project_id=str(project)), mixed(alice), mixed(alice)
+    inside = [predicted(alice, mixture)["data"][0] for mixture in (placed, shared)]
+    predicted(alice, other)
+    path = f"/projects/{project}/predictions"
+    assert [item["mixture_id"] for item in carol.get(path).get_json()["data"]] == [placed]
+
+    assert alice.put(f"/projects/{project}/mixtures/{shared}", None, headers=IF_ANY).status_code == 201
+
+    for member in (alice, carol):
+        page = member.get(f"{path}?count=exact&order_by=created_at").get_json()
+        assert (page["data"], page["page"]["count"]) == (inside, 2)
+    problem(bob.get(path), 404)
+    problem(stranger.get(path), *((401, "token_required") if stranger.token is None else (404,)))
+
+
 def test_of_what_is_public_the_service_keeps_predictions_and_everybody_reads_them(
     service: Api, alice: Api, stranger: Api
 ):

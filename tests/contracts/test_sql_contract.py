@@ -26,6 +26,7 @@ from database.listing import (
     Detail,
     Field,
     Filter,
+    Inclusion,
     Kind,
     Listing,
     ListRequest,
@@ -562,8 +563,11 @@ def test_a_projects_molecules_are_found_by_indexes(planner: Planner, compose: Ca
     assert {"molecules_project_id_idx", "molecules_pkey"} <= {node.get("Index Name") for node in nodes}
 
 
-def test_policies_ask_for_the_callers_keys_once_a_statement(planner: Planner) -> None:
-    plan = compose_page(MOLECULES, ListRequest())
+@pytest.mark.parametrize("inclusions", [(), INCLUSIONS[MOLECULES]], ids=["by itself", "with all that hangs on it"])
+def test_policies_ask_for_the_callers_keys_once_a_statement(
+    planner: Planner, inclusions: tuple[Inclusion, ...]
+) -> None:
+    plan = compose_page(MOLECULES, ListRequest(Shape(inclusions=inclusions)))
 
     nodes = list(_nodes(planner.plan(plan.statement, plan.parameters, USER)))
 

@@ -11,12 +11,16 @@ import pytest
 
 from app.domain.callers import ANON, Caller
 from database.listing import Detail, Filter, ListRequest, Shape, Sort
+from database.repositories.base import ReadRepository
+from database.repositories.experiments import ExperimentReader
+from database.repositories.inclusions import INCLUSIONS
 from database.repositories.mixtures import MIXTURES_OF_MOLECULE, MixtureReader, MixtureRepository
 from database.repositories.molecules import MoleculeReader, MoleculeRepository
+from database.repositories.predictions import PredictionReader
 from database.session import Database
 from database.urls import DatabaseUrls
 from tests import factories
-from tests.database.worlds import add_public_mixture, add_public_molecule, add_world
+from tests.database.worlds import add_public_findings, add_public_mixture, add_public_molecule, add_world
 from tests.plugins.round_trips import Proxy, proxy
 
 __all__ = ["proxy"]
@@ -94,6 +98,30 @@ def test_a_read_of_mixtures_is_one_round_trip_too(
         trips.append(traffic.exchanges)
 
     assert trips == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "reader", [MoleculeReader, MixtureReader, ExperimentReader, PredictionReader], ids=lambda reader: reader.noun
+)
+@pytest.mark.parametrize("caller", [ANON, factories.user()], ids=["anon", "user"])
+def test_records_with_all_that_hangs_on_them_are_one_round_trip_whatever_their_number(
+    distant: Database, proxy: Proxy, admin: psycopg.Connection, caller: Caller, reader: type[ReadRepository]
+) -> None:
+    for name in ("glycerol", "methanol", "formamide"):
+        molecule = add_public_molecule(admin, name)
+        add_public_mixture(admin, molecule)
+        add_public_findings(admin, molecule)
+    shape = Shape(Detail.FULL, inclusions=INCLUSIONS[reader.listing])
+    records = reader(distant.reading(caller))
+    records.page(ListRequest())
+
+    counted = []
+    for limit in (1, 1000):
+        with proxy.counting() as traffic:
+            page = records.page(ListRequest(shape, limit=limit), "exact")
+        counted.append((len(page.documents), traffic.exchanges))
+
+    assert counted == [(1, 1), (3, 1)]
 
 
 @pytest.mark.parametrize("count", [1, 100])
