@@ -78,6 +78,16 @@ def test_the_newest_record_comes_first_where_no_order_is_asked_for(visitor: Api,
     assert times == sorted(times, reverse=True)
 
 
+def test_a_list_without_full_text_does_not_take_q_and_does_not_name_it(visitor: Api):
+    for parameter in ("q", "nonsense"):
+        found = problem(visitor.get(f"/predictions?{parameter}=glycerol"), 400, "unknown_parameter")
+        named = found["detail"].partition("known: ")[2].split(", ")
+
+        assert "q" not in named
+        assert "order_by" in named
+    assert "q" in problem(visitor.get("/molecules?nonsense=x"), 400)["detail"].partition("known: ")[2].split(", ")
+
+
 @pytest.mark.parametrize("limit", [1, 2, 1000])
 def test_a_limit_from_1_to_1000_is_kept(visitor: Api, catalogue: list[Record], limit: int):
     body = visitor.get(f"/molecules?limit={limit}").get_json()
