@@ -22,9 +22,10 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset, report, security_report
+from benchmarks import dataset, includes, report, security_report
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
+from benchmarks.includes import Comparison
 from benchmarks.load import LoadError
 from benchmarks.pgbench import PgbenchError
 from benchmarks.probes import measure_deep_page, measure_stream
@@ -56,15 +57,25 @@ class Plan:
     sizes: tuple[int, ...]
     """Numbers of molecules at which row-level security is priced."""
     security_rounds: int
+    includes_rounds: int
 
 
 FULL: Final = Plan(
-    rounds=3, seconds=3, deep_seconds=2, scenarios=(*TARGETED, *FURTHER), sizes=SIZES, security_rounds=40
+    rounds=3,
+    seconds=3,
+    deep_seconds=2,
+    scenarios=(*TARGETED, *FURTHER),
+    sizes=SIZES,
+    security_rounds=40,
+    includes_rounds=30,
 )
-QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15)
+QUICK: Final = Plan(
+    rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15, includes_rounds=10
+)
 SERVICE: Final = "service"
 SECURITY: Final = "security"
-SECTIONS: Final = (SERVICE, SECURITY)
+INCLUDES: Final = "includes"
+SECTIONS: Final = (SERVICE, SECURITY, INCLUDES)
 
 
 @click.command(name="bench")
@@ -72,9 +83,13 @@ SECTIONS: Final = (SERVICE, SECURITY)
 @click.option(
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
-@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section: the service, or row-level security.")
+@click.option(
+    "--only",
+    type=click.Choice(SECTIONS),
+    help="Measure one section: the service, row-level security, or related records.",
+)
 def main(*, as_json: bool, quick: bool, only: str | None) -> None:
-    """Measure the service, its peers and the limit side by side, and the price of row-level security."""
+    """Measure the service, its peers and the limit side by side, the price of row-level security, related records."""
     notes = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, _stop)
     if not PROC.joinpath("self", "status").is_file():
@@ -97,6 +112,7 @@ class Results:
 
     service: Report | None = None
     security: SecurityReport | None = None
+    includes: list[Comparison] | None = None
 
 
 def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
@@ -109,11 +125,14 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
     """
     load_before = os.getloadavg()[0]
     with ExitStack() as stack:
-        arena = _enter_arena(stack, say)
+        arena = _enter_arena(stack, say, with_molecules=SERVICE in sections or SECURITY in sections)
         return Results(
             service=_run_service(arena, plan, load_before, say) if SERVICE in sections else None,
             security=measure_security(arena.admin_url, arena.secret, plan.sizes, plan.security_rounds, say)
             if SECURITY in sections
+            else None,
+            includes=includes.measure_includes(arena.admin_url, arena.secret, plan.includes_rounds, say)
+            if INCLUDES in sections
             else None,
         )
 
@@ -142,7 +161,9 @@ def _run_service(arena: Arena, plan: Plan, load_before: float, say: Callable[[st
 
 def _document(results: Results) -> dict[str, object]:
     document = {} if results.service is None else report.to_json(results.service)
-    return document if results.security is None else document | {"security": security_report.to_json(results.security)}
+    if results.security is not None:
+        document |= {"security": security_report.to_json(results.security)}
+    return document if results.includes is None else document | {"includes": includes.to_json(results.includes)}
 
 
 def _print(results: Results, console: Console) -> None:
@@ -150,6 +171,8 @@ def _print(results: Results, console: Console) -> None:
         report.print_tables(results.service, console)
     if results.security is not None:
         security_report.print_tables(results.security, console)
+    if results.includes is not None:
+        includes.print_tables(results.includes, console)
 
 
 def measure(
@@ -184,17 +207,19 @@ def _records(answer: dict[str, object]) -> object:
     return answer.get("data", answer)
 
 
-def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
+def _enter_arena(stack: ExitStack, say: Callable[[str], None], *, with_molecules: bool) -> Arena:
     shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
-    dataset.require_structures(shared)
+    if with_molecules:
+        dataset.require_structures(shared)
     stack.enter_context(_alone(FOLDER))
     base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
     secret = secrets.token_urlsafe(48)
     urls = database_urls(base_url, None, secret)
     migrate.upgrade(urls, secret=secret, log=say)
-    began_s = time.monotonic()
-    dataset.load(urls.admin, shared, say)
-    say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
+    if with_molecules:
+        began_s = time.monotonic()
+        dataset.load(urls.admin, shared, say)
+        say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
     token = issue_token(secret, role="authenticated", ttl_s=TOKEN_TTL_S, sub=dataset.CALLER)
     claims_json = TokenVerifier(secret, jwks=None, issuer=None).verify(token).claims_json
     return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)

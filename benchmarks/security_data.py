@@ -177,7 +177,7 @@ def prepare(base_url: str, secret: str, size: int, say: Callable[[str], None]) -
         DataError: The rows loaded are not those that the triggers would have made.
     """
     name = f"security_{size}"
-    urls = database_urls(_named(base_url, name), None, secret)
+    urls = database_urls(named(base_url, name), None, secret)
     wanted = _fingerprint(size)
     with psycopg.connect(base_url, autocommit=True) as server:
         found = server.execute(FIND_DATABASE_SQL, {"name": name}).fetchone()
@@ -205,7 +205,8 @@ def own_ids(admin_url: str) -> list[UUID]:
         return [row[0] for row in connection.execute(OWN_IDS_SQL, {"sample": SAMPLE, "caller": dataset.CALLER})]
 
 
-def _named(url: str, name: str) -> str:
+def named(url: str, name: str) -> str:
+    """Return the URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
