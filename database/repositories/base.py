@@ -30,6 +30,8 @@ from database.session import ReadSession, Session, WriteSession
 
 Counting = Literal["none", "exact", "estimated"]
 STREAM_PAGE_ROWS = 1000
+# As many as may show all of each kind that a record shows at most.
+STREAM_PAGE_ROWS_INCLUDING = MAX_INCLUDED_ON_PAGE // MAX_INCLUDED
 
 MY_PROJECTS_SQL: Final = """
 SELECT private.my_project_ids('{owner}'), private.my_project_ids('{owner,editor}')
@@ -158,7 +160,7 @@ class ReadRepository(Repository):
         Each chunk is a page of its own: a slow reader holds neither a connection nor a snapshot.
         """
         after = request.after
-        limit = MAX_INCLUDED_ON_PAGE // MAX_INCLUDED if request.shape.inclusions else STREAM_PAGE_ROWS
+        limit = STREAM_PAGE_ROWS_INCLUDING if request.shape.inclusions else STREAM_PAGE_ROWS
         while True:
             page = self.page(replace(request, limit=limit, after=after))
             yield page.documents

@@ -77,16 +77,13 @@ PREDICTIONS_OF_MIXTURE: Final = Scope(
     condition="x.mixture_id = %(parent)s",
     find="SELECT id FROM public.mixtures WHERE id = %(parent)s",
 )
+# One look at each prediction: by a union of their keys it took three times as long.
 PREDICTIONS_OF_MOLECULE: Final = Scope(
     parent="molecule",
     condition="""
-        x.id IN (
-            SELECT p.id FROM public.predictions AS p WHERE p.molecule_id = %(parent)s
-            UNION ALL
-            SELECT p.id
-            FROM public.mixture_components AS c
-            JOIN public.predictions AS p ON p.mixture_id = c.mixture_id
-            WHERE c.molecule_id = %(parent)s
+        x.molecule_id = %(parent)s
+        OR x.mixture_id = ANY (
+            ARRAY(SELECT c.mixture_id FROM public.mixture_components AS c WHERE c.molecule_id = %(parent)s)
         )
     """,
     find="SELECT id FROM public.molecules WHERE id = %(parent)s",

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from app.domain.callers import ANON, SERVICE, Caller
 from database.listing import Kind, ListRequest, Shape, Sort
+from database.repositories.inclusions import INCLUSIONS
 from database.repositories.molecules import MOLECULES, MoleculeReader, MoleculeRepository
 from database.session import Database
 from database.urls import DatabaseUrls
@@ -225,6 +226,18 @@ def test_a_stream_gives_every_record_once_in_order(
     ids = [UUID(orjson.loads(document)["id"]) for chunk in chunks for document in chunk]
     assert ids == _expected(plain, order, SERVICE)
     assert [len(chunk) for chunk in chunks] == [7] * 8 + [4]
+
+
+def test_a_stream_of_records_with_others_inside_takes_fewer_at_a_time(
+    layer: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("database.repositories.base.STREAM_PAGE_ROWS_INCLUDING", 25)
+    reader = MoleculeReader(layer.reading(SERVICE))
+
+    chunks = list(reader.stream(ListRequest(shape=replace(ONLY_ID, inclusions=INCLUSIONS[MOLECULES]))))
+
+    assert [len(chunk) for chunk in chunks] == [25, 25, 10]
+    assert orjson.loads(chunks[0][0]).keys() == {"id", "mixtures", "experiments", "predictions"}
 
 
 def test_every_sortable_field_is_of_a_kind_whose_order_paging_compares(plain: psycopg.Connection) -> None:
