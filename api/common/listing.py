@@ -150,16 +150,16 @@ def _shape(listing: Listing, args: dict[str, str]) -> Shape:
     detail = args.get("detail", "standard")
     if detail not in DETAILS:
         raise InvalidError.at("detail", f"must be one of {', '.join(DETAILS)}")
-    known = set(names_of(listing))
-    include = _names("include", args.get("include"), known)
-    only = _names("only", args.get("only"), known)
+    include = _names("include", args.get("include"), listing)
+    only = _names("only", args.get("only"), listing)
     inclusions = tuple(item for item in inclusions_of(listing) if item.name in (only or include))
     return Shape(DETAILS[detail], include, only, inclusions)
 
 
-def _names(parameter: str, text: str | None, known: set[str]) -> tuple[str, ...]:
+def _names(parameter: str, text: str | None, listing: Listing) -> tuple[str, ...]:
     if text is None:
         return ()
+    known = names_of(listing)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in known:
