@@ -22,7 +22,7 @@ from api.common.results import done
 from api.predictions.answers import EVALUATION, MODEL, MODEL_LIST, STORED
 from api.predictions.schemas import EvaluationSchema, NewPredictionsSchema, QuestionSchema
 from app.errors import InvalidError, NotFoundError
-from app.science.models.model import Model
+from app.science.models.model import Model, Prediction
 from app.science.models.registry import MODELS
 from app.services.predict_properties import Question, predict_mixture, predict_stated
 from database.listing import Shape
@@ -75,7 +75,7 @@ class EvaluationResource(Resource):
     def post(self, data: dict[str, Any]) -> Response:
         """Ask the models about a composition; nothing is stored."""
         predictions = predict_stated(MoleculeReader(reading()), **data)
-        return Response(dumps({"predictions": [asdict(item) for item in predictions]}), content_type=JSON_TYPE)
+        return Response(dumps({"predictions": [_told(item) for item in predictions]}), content_type=JSON_TYPE)
 
 
 class PredictionsResource(Resource):
@@ -162,6 +162,11 @@ api.add_resource(PredictionsResource, "/predictions")
 api.add_resource(PredictionResource, "/predictions/<uuid:prediction_id>")
 api.add_resource(MixturePredictionsResource, "/mixtures/<uuid:mixture_id>/predictions")
 api.add_resource(MoleculePredictionsResource, "/molecules/<uuid:molecule_id>/predictions")
+
+
+def _told(prediction: Prediction) -> dict[str, Any]:
+    told = asdict(prediction)
+    return told if prediction.curve else {name: value for name, value in told.items() if name != "curve"}
 
 
 def _stored(stored: Stored, mixture_id: UUID) -> Response:

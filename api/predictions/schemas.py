@@ -8,11 +8,70 @@ from marshmallow import Schema, fields, post_load, validate
 
 from api.common.fields import Number, Text
 from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema
-from app.science.models.cases import Conditions
+from app.science.models.cases import ISOTONIC_OSMOL_KG, Conditions, Protocol, Step
+from app.science.models.membrane_transport import MAX_STEPS
 from app.science.models.registry import MODELS, PROPERTIES
 from app.services.predict_properties import Question
 
 _MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
+
+
+class StepSchema(Schema):
+    """One bath of a protocol."""
+
+    duration_min = Number(
+        required=True, validate=validate.Range(min=0, min_inclusive=False), metadata={"description": "In minutes."}
+    )
+    fraction = Number(
+        load_default=1.0,
+        validate=validate.Range(min=0),
+        metadata={"description": "Part of each molality of the composition; 0 in a wash."},
+    )
+    impermeant_osmolality_osmol_kg = Number(
+        load_default=ISOTONIC_OSMOL_KG,
+        validate=validate.Range(min=0),
+        metadata={"description": "Of what stays outside the cell beside the composition's own, osmol/kg of water."},
+    )
+    temperature_k = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "In kelvin; that of the conditions where none is said."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Step:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Step(**data)
+
+
+class ProtocolSchema(Schema):
+    """Baths that cells go through, one after the other."""
+
+    steps = fields.List(fields.Nested(StepSchema), required=True, validate=validate.Length(1, MAX_STEPS))
+    cell_diameter_um = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "Of a spherical cell, in micrometres."},
+    )
+    surface_to_volume_per_um = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "Of a cell that is no sphere, 1/um."},
+    )
+    inactive_volume_fraction = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, max=1, max_inclusive=False),
+        metadata={"description": "Part of the isotonic volume that takes no part in osmosis."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Protocol:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Protocol(**data | {"steps": tuple(data["steps"])})
 
 
 class PredictionConditionsSchema(Schema):
@@ -32,6 +91,9 @@ class PredictionConditionsSchema(Schema):
     )
     cell_type = Text(
         load_default=None, allow_none=True, validate=validate.Length(1, 200), metadata={"example": "endothelial"}
+    )
+    protocol = fields.Nested(
+        ProtocolSchema, load_default=None, allow_none=True, metadata={"description": "Baths, for the cell's volume."}
     )
 
     @post_load

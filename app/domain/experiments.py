@@ -36,7 +36,9 @@ class Relation(StrEnum):
 
 PERCENT_UNITS: Final = frozenset({"%", "percent"})
 _FRACTIONS: Final = frozenset({"cell_survival", "post_thaw_viability"})
-_NOT_NEGATIVE: Final = frozenset({"cell_volume", "ice_recrystallization_inhibition"})
+_NOT_NEGATIVE: Final = frozenset(
+    {"cell_volume", "cell_volume_minimum", "cell_volume_maximum", "ice_recrystallization_inhibition"}
+)
 # A first-order rate is not among them: fitted to noisy counts it may come out below zero.
 _NOT_NEGATIVE_UNITS: Final = frozenset({"K", "K/min", "osmol/kg", "kg/m3", "Pa.s"})
 

@@ -31,6 +31,15 @@ class Answer:
     value: float | None
     standard_uncertainty: float | None
     reason: str | None = None
+    curve: Curve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How a property came to its value: the two are of equal length."""
+
+    time_min: Sequence[float]
+    values: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Prediction:
     in_domain: bool
     reason: str | None
     reference: str
+    curve: Curve | None = None
+    """Not kept with a stored prediction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +95,5 @@ class Model:
             in_domain=answer.value is not None,
             reason=answer.reason,
             reference=self.reference,
+            curve=answer.curve,
         )
