@@ -1,4 +1,4 @@
-"""Search for mixtures: the best of a predicted property within bounds and constraints, and what it costs to ask for more.
+"""Search for mixtures: the best of a predicted property within bounds and constraints, and the price of more.
 
 The answer is a front: mixtures of which none is better than another in the objective and in the first constraint's
 quantity at once.
@@ -7,20 +7,26 @@ quantity at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from scipy.optimize import differential_evolution
+from scipy.optimize import Bounds, differential_evolution
 
 from app.errors import Fault, InvalidError
 from app.science.models.cases import Case, Composition, Conditions
 from app.science.models.fits import Array
 from app.science.models.model import Prediction
-from app.science.models.registry import PROPERTIES, default_model, evaluate_many
+from app.science.models.registry import default_model, evaluate_many
 
 TOTAL_MOLALITY: Final = "total_molality"
-QUANTITIES: Final = PROPERTIES | {TOTAL_MOLALITY}
+# What the models give by formula, thousands of times a second.
+OBJECTIVES: Final = frozenset({
+    "cell_survival", "toxicity_rate", "freezing_point", "osmolality", "glass_transition_temperature",
+    "critical_cooling_rate",
+})  # fmt: skip
+QUANTITIES: Final = OBJECTIVES | {TOTAL_MOLALITY}
+MAX_CANDIDATES: Final = 6
 # Better is less of these, more of all others.
 _LESS_IS_BETTER: Final = frozenset({"toxicity_rate", "critical_cooling_rate", "freezing_point"})
 FRONT_LEVELS: Final = 6
@@ -64,7 +70,7 @@ class Problem:
     candidates: tuple[Candidate, ...]
     objective: str
     constraints: tuple[Constraint, ...] = ()
-    conditions: Conditions = Conditions()
+    conditions: Conditions = field(default_factory=Conditions)
     solvent: str = "water"
 
     @property
@@ -123,9 +129,14 @@ class _Search:
     def best(self, quantity: str, constraints: tuple[Constraint, ...], start: Array | None = None) -> Array:
         """Return the molalities of the best mixture."""
         every = self._problem.constraints + constraints
+        candidates = self._problem.candidates
+
+        def costs(columns: Array) -> Array:
+            return self._costs(np.atleast_2d(columns.T), quantity, every)
+
         solution = differential_evolution(
-            lambda molality: self._costs(np.atleast_2d(molality.T), quantity, every),
-            [(item.low_mol_kg, item.high_mol_kg) for item in self._problem.candidates],
+            costs,  # type: ignore[arg-type] # the stubs do not know functions of many points
+            Bounds([item.low_mol_kg for item in candidates], [item.high_mol_kg for item in candidates]),
             maxiter=_GENERATIONS,
             popsize=_POPULATION,
             tol=1e-6,
@@ -149,7 +160,9 @@ class _Search:
         """Return the mixtures that no other of them beats in both quantities, in the order of the objective."""
         rows = np.unique(np.array(points).round(6), axis=0)
         values = self._values(rows)
-        merits = np.column_stack([_merit(name, values[name]) for name in (self._problem.objective, self._problem.traded)])
+        merits = np.column_stack(
+            [_merit(name, values[name]) for name in (self._problem.objective, self._problem.traded)]
+        )
         kept = [
             index for index, merit in enumerate(merits)
             if not np.any((merits >= merit).all(axis=1) & (merits > merit).any(axis=1))
@@ -160,7 +173,7 @@ class _Search:
             Found(
                 {item.key: float(amount) for item, amount in zip(self._problem.candidates, row, strict=True) if amount},
                 tuple(answer),
-                float(row.sum()),
+                round(float(row.sum()), 6),
             )
             for row, answer in zip(rows[kept], answers, strict=True)
         ]
@@ -186,7 +199,10 @@ class _Search:
         masses = {item.key: item.molar_mass_g_mol for item in self._problem.candidates}
         names = {item.key: item.name for item in self._problem.candidates}
         cases = [
-            Case(Composition(dict(zip(masses, row, strict=True)), masses, self._problem.solvent, names), self._problem.conditions)
+            Case(
+                Composition(dict(zip(masses, row, strict=True)), masses, self._problem.solvent, names),
+                self._problem.conditions,
+            )
             for row in molality.tolist()
         ]
         if not self._properties:

@@ -113,14 +113,16 @@ def methods() -> tuple[Method, ...]:
 
 def _answers(composition: Composition, question: Question) -> list[Prediction]:
     predictions = evaluate(composition, question.conditions, question.properties, question.models)
-    return [
-        replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
-        for item in predictions
-    ]
+    return [rounded(item) for item in predictions]
+
+
+def rounded(prediction: Prediction) -> Prediction:
+    """Return the prediction in twelve digits: more than anybody measures, and the same on every processor."""
+    value, error = prediction.value, prediction.standard_uncertainty
+    return replace(prediction, value=_rounded(value), standard_uncertainty=_rounded(error))
 
 
 def _rounded(value: float | None) -> float | None:
-    # Twelve digits are more than anybody measures, and the same on every processor.
     return None if value is None else float(f"{value:.12g}")
 
 
