@@ -97,3 +97,35 @@ class Model:
             reference=self.reference,
             curve=answer.curve,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureModel:
+    """A model of a pure molecule, which it knows by the descriptors that are kept with it."""
+
+    name: str
+    version: str
+    title: str
+    properties: Mapping[str, str]
+    """The unit of each property that it predicts: there is one."""
+    equation: str
+    parameters: tuple[Parameter, ...]
+    valid_for: str
+    reference: str
+    answer: Callable[[Mapping[str, float]], Answer]
+
+    def prediction(self, descriptors: Mapping[str, float]) -> Prediction:
+        """Return what it says of a molecule."""
+        answer = self.answer(descriptors)
+        ((property_type, unit),) = self.properties.items()
+        return Prediction(
+            property_type=property_type,
+            value=answer.value,
+            unit=unit,
+            standard_uncertainty=answer.standard_uncertainty,
+            model=self.name,
+            version=self.version,
+            in_domain=answer.value is not None,
+            reason=answer.reason,
+            reference=self.reference,
+        )
