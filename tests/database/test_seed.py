@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from app.domain.callers import SERVICE
+from app.importers.cryomn import parse
 from app.services.chemistry import ChemistryPool
 from app.services.literature_records import left_out, seed_measurements, seed_solutions
-from app.services.seed_literature import LITERATURE, add_literature
+from app.services.seed_cryomn import add_cryomn
+from app.services.seed_literature import LITERATURE, Added, add_literature
 from app.services.seed_molecules import SEED_SOURCE, seed
 from database.session import Database
 
+SHARED = Path(os.environ.get("CRYOPROTECT_SHARED", Path(__file__).parents[3] / "shared" / "data"))
+TABLE = SHARED / "properties" / "cryomn_cryopreservative_data_2026_raw.csv"
+needs_table = pytest.mark.skipif(not TABLE.is_file(), reason=f"the raw table is not here: {TABLE}")
 
 @pytest.fixture(scope="module")
 def chemistry() -> Iterator[ChemistryPool]:
@@ -177,3 +184,64 @@ def test_no_stored_number_is_not_a_number(seeded: int, admin: psycopg.Connection
     amounts = [row[0] for row in admin.execute("SELECT amount FROM mixture_components")]
 
     assert all(math.isfinite(amount) and amount > 0 for amount in amounts)
+
+
+CRYOMN_HEADER = "All ingredients in cryoprotective solution,DMSO usage,Cooling rate,Viability,Source (DOI link)\n"
+CRYOMN_TABLE = CRYOMN_HEADER + (
+    "2) 5% DMSO in DMEM/Ham F-12,5%,1°C/min to −80°C,71%,10.1038/srep09596\n"
+    "5% DMSO in DMEM/Ham F-12,5%,5°C/min to −80°C,(65.5 ± 2.1)%,10.1038/srep09596\n"
+    "MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,10.1002/term.2175\n"
+    "HES + 5% DMSO,5%,,70%,10.1/hes\n"
+    "10% DMSO,10%,,Not mentioned,10.1/none\n"
+)
+
+
+def test_another_table_is_put_in_with_a_mixture_for_each_composition_and_its_rows_as_experiments(
+    seeded: int, database: Database, admin: psycopg.Connection
+) -> None:
+    added = add_cryomn(database, parse(CRYOMN_TABLE))
+
+    rows = admin.execute(
+        """
+        SELECT x.name, x.solvent, r.value, e.conditions, e.reference, e.certainty, e.verified, r.standard_deviation
+        FROM experiments AS e JOIN experiment_results AS r ON r.experiment_id = e.id
+        JOIN mixtures AS x ON x.id = e.mixture_id JOIN data_sources AS s ON s.id = e.data_source_id
+        WHERE s.name = 'ML-for-CryoMN' AND r.property_type = 'post_thaw_viability' ORDER BY x.name, r.value DESC
+        """
+    ).fetchall()
+    dmso = ("5 %v/v Dimethyl sulfoxide in dmem/ham f-12", "dmem/ham f-12")
+    ours = ("doi:10.1038/srep09596", "secondary", False, None)
+    assert added == Added(mixtures=2, experiments=3, left_out=2)
+    assert rows[1:] == [
+        (*dmso, 0.71, {"cooling_rate_k_min": 1.0}, *ours),
+        (*dmso, 0.655, {"cooling_rate_k_min": 5.0}, *ours),
+    ]
+    assert rows[0][2:4] == (0.96, {})
+
+
+def test_another_table_put_in_twice_adds_nothing_and_keeps_what_it_left_out(
+    seeded: int, database: Database, admin: psycopg.Connection
+) -> None:
+    add_cryomn(database, parse(CRYOMN_TABLE))
+
+    again = add_cryomn(database, parse(CRYOMN_TABLE))
+
+    reasons = admin.execute(
+        """
+        SELECT o.record_index, o.reason FROM import_errors AS o JOIN import_runs AS i ON i.id = o.import_run_id
+        JOIN data_sources AS s ON s.id = i.data_source_id WHERE s.name = 'ML-for-CryoMN' ORDER BY i.id, o.record_index
+        """
+    ).fetchall()
+    assert again == Added(mixtures=0, experiments=0, left_out=2)
+    assert reasons == [(3, "recipe not understood: hes"), (4, "no single viability in percent")] * 2
+
+
+@needs_table
+def test_the_whole_table_is_put_in(seeded: int, database: Database, admin: psycopg.Connection) -> None:
+    added = add_cryomn(database, parse(TABLE.read_text(encoding="utf-8-sig")))
+
+    assert (added.experiments, added.left_out) == (254, 140)
+    assert admin.execute(
+        "SELECT count(*), min(r.value) >= 0, max(r.value) <= 1 FROM experiments AS e "
+        "JOIN experiment_results AS r ON r.experiment_id = e.id WHERE r.property_type = 'post_thaw_viability'"
+    ).fetchone() == (254 + 8, True, True)
