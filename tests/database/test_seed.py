@@ -191,8 +191,8 @@ CRYOMN_TABLE = CRYOMN_HEADER + (
     "2) 5% DMSO in DMEM/Ham F-12,5%,1°C/min to −80°C,71%,10.1038/srep09596\n"
     "5% DMSO in DMEM/Ham F-12,5%,5°C/min to −80°C,(65.5 ± 2.1)%,10.1038/srep09596\n"
     "MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,10.1002/term.2175\n"
-    "HES + 5% DMSO,5%,,70%,10.1/hes\n"
-    "10% DMSO,10%,,Not mentioned,10.1/none\n"
+    "HES + 5% DMSO,5%,,70%,10.1000/hes\n"
+    "10% DMSO,10%,,Not mentioned,10.1000/none\n"
 )
 
 
