@@ -72,6 +72,7 @@ _UNITS: Final = {
     "mg/ml": (AmountUnit.GRAMS_PER_LITRE, 1.0),
     "wt%": (AmountUnit.MASS_PERCENT, 1.0),
 }
+_WHOLE: Final = WHOLES[AmountUnit.MASS_PERCENT]
 _NUMBER: Final = r"(?P<number>\d+(?:\.\d+)?)"
 _UNIT: Final = r"(?P<unit>wt%|%|(?:mol/l|mmol/l|mg/ml|mm|m)(?![a-z]))"
 _BEFORE: Final = re.compile(rf"{_NUMBER}\s*{_UNIT}\s*(?P<name>\S.*)")
@@ -86,7 +87,7 @@ _ADDITIVE: Final = re.compile(
 )
 _CARRIER: Final = re.compile(
     rf"""(?:{_NUMBER}\s*%\s*)?(?:complete\ )?
-    (?:a-?dmem|dmem(?:/(?:ham(?:'s)?\ )?f-?12)?|pbs|dpbs|phosphate\ buffer\ saline|saline|α-mem|a-mem
+    (?:a-?dmem|dmem(?:/(?:ham(?:'s)?\ )?f-?12)?|pbs|dpbs|phosphate\ buffer\ saline|saline|\u03b1-mem|a-mem
     |mem|medium\ 199|e8|l-15|mesencult\ complete|culture|minimum\ essential\ medium
     |dulbecco's\ modified\ eagle\ medium|lactated\ ringer\ solution|ppp|pm-1|knockout\ dmem|electroporation\ buffer
     |culture\ medium\ \(knockout\ dmem)
@@ -228,7 +229,7 @@ def recipe_of(text: str) -> Recipe:
 def viability_of(text: str) -> Viability | None:
     """Return a viability that is stated as one percentage."""
     found = _PERCENT.fullmatch(_plain(text))
-    if found is None or "%" not in text and not found["spread"] or not 0 <= float(found["value"]) <= 100:  # noqa: PLR2004 - the whole
+    if found is None or not ("%" in text or found["spread"]) or float(found["value"]) > _WHOLE:
         return None
     return Viability(
         float(found["value"]), found["relation"] or "=", found["spread"], int(found["day"]) if found["day"] else None
@@ -259,16 +260,14 @@ def _rows(rows: list[dict[str, str]]) -> Iterator[CryomnRow]:
     for index, row in enumerate(rows):
         digest = hashlib.sha256("\x1f".join(row[name].strip() for name in _COLUMNS).encode()).hexdigest()[:16]
         seen[digest] += 1
-        doi = doi_of(row[_DOI])
-        yield _row(index, f"{digest}-{seen[digest]}", row, doi, above, cells)
-        above = doi
+        read = _row(index, f"{digest}-{seen[digest]}", row, above, cells)
+        yield read
+        above = read.doi
 
 
-def _row(
-    index: int, key: str, row: Mapping[str, str], doi: str | None, above: str | None, cells: Mapping[str, str]
-) -> CryomnRow:
+def _row(index: int, key: str, row: Mapping[str, str], above: str | None, cells: Mapping[str, str]) -> CryomnRow:
     text, stated, cooling = row[_RECIPE], row["Viability"], row["Cooling rate"]
-    recipe, viability = recipe_of(text), viability_of(stated)
+    recipe, viability, doi = recipe_of(text), viability_of(stated), doi_of(row[_DOI])
     return CryomnRow(
         index=index,
         key=key,
@@ -332,7 +331,7 @@ def _impossible(parts: list[Part]) -> Iterator[str]:
         if count > 1:
             yield f"{name} twice"
     for unit in (AmountUnit.VOLUME_PERCENT, AmountUnit.MASS_VOLUME_PERCENT, AmountUnit.MASS_PERCENT):
-        if sum(part.amount for part in parts if part.unit is unit) > WHOLES[AmountUnit.MASS_PERCENT]:
+        if sum(part.amount for part in parts if part.unit is unit) > _WHOLE:
             yield f"more than 100 {unit}"
 
 

@@ -44,7 +44,7 @@ _NAMES: Final = frozenset(
         "saline",
         "tcm 199",
         "tcm199",
-        "α-mem",
+        "\u03b1-mem",
     }
 )
 _KIND: Final = re.compile(r"\s+(?:medium|media|solution|buffer)$")

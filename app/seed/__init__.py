@@ -1,4 +1,4 @@
-"""The project's own starting data: cryoprotectants, published solutions and measurements, and from where each is known."""
+"""The project's own starting data: molecules, published solutions and measurements, each with its source."""
 
 from __future__ import annotations
 

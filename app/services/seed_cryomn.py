@@ -15,10 +15,9 @@ from app.services.seed_literature import Added, add_published
 from database.repositories.provenance import ImportFault, SourceStatement
 from database.session import Database
 
-CRYOMN: Final = SourceStatement(
-    "ML-for-CryoMN", url="https://github.com/DoggoneBastard/ML-for-CryoMN", licence="MIT"
-)
+CRYOMN: Final = SourceStatement("ML-for-CryoMN", url="https://github.com/DoggoneBastard/ML-for-CryoMN", licence="MIT")
 _PURPOSE: Final = "freezing medium"
+_PERCENTAGES: Final = "Bare percentages are taken as v/v of liquids and as w/v of solids."
 _MAX_NAME: Final = 500
 _MAX_SOLVENT: Final = 200
 
@@ -52,7 +51,7 @@ def _solution(row: CryomnRow) -> Solution:
         solvent=_solvent(recipe)[:_MAX_SOLVENT],
         components=tuple(Amount(part.molecule, part.amount, part.unit) for part in recipe.parts),
         certainty=Certainty.SECONDARY,
-        description=f"As worded: {row.text}.{additives} Bare percentages are taken as v/v of liquids and w/v of solids.",
+        description=f"As worded: {row.text}.{additives} {_PERCENTAGES}",
         reference=f"doi:{row.doi}",
     )
 

@@ -343,6 +343,7 @@ def _misplaced(row: dict[str, Any], *, is_seen: bool) -> InvalidError:
 
 
 def result_rows(experiment_id: UUID | str, results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Return an experiment's results as `ADD_RESULTS_SQL` takes them."""
     return _numbered(experiment_id, map(asdict, results))
 
 

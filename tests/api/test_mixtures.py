@@ -613,12 +613,16 @@ def test_what_a_conversion_would_have_to_know_is_422_and_named(alice: Api, glyce
 
 def test_a_carrier_counts_as_water_and_the_composition_says_so(alice: Api, dense: str):
     of_water, of_carrier = (
-        alice.get(f"/mixtures/{created(alice, part(dense, 10, '%w/w'), **said)['id']}/composition?unit=mol/L").get_json()
+        alice.get(
+            f"/mixtures/{created(alice, part(dense, 10, '%w/w'), **said)['id']}/composition?unit=mol/L"
+        ).get_json()
         for said in ({}, {"solvent": "Euro-Collins"})
     )
 
     assert of_carrier["components"][0]["amount"] == of_water["components"][0]["amount"]
-    assert of_carrier["assumption"].endswith("; Euro-Collins counts as pure water: what is dissolved in it is neglected")
+    assert of_carrier["assumption"].endswith(
+        "; Euro-Collins counts as pure water: what is dissolved in it is neglected"
+    )
 
 
 def test_a_solvent_that_is_a_known_molecule_brings_its_own_density(alice: Api, service: Api, dense: str):

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the characters are those of the tables
 """The seed in a real database: what is there, what it adds up to, and that a second seed adds nothing."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from app.domain.callers import SERVICE
 from app.importers.cryomn import parse
@@ -22,6 +24,7 @@ from database.session import Database
 SHARED = Path(os.environ.get("CRYOPROTECT_SHARED", Path(__file__).parents[3] / "shared" / "data"))
 TABLE = SHARED / "properties" / "cryomn_cryopreservative_data_2026_raw.csv"
 needs_table = pytest.mark.skipif(not TABLE.is_file(), reason=f"the raw table is not here: {TABLE}")
+
 
 @pytest.fixture(scope="module")
 def chemistry() -> Iterator[ChemistryPool]:
@@ -71,7 +74,7 @@ def test_every_record_of_the_tables_is_there_and_names_its_source(seeded: int, a
 
 
 def test_the_published_totals_come_out_of_the_components(seeded: int, admin: psycopg.Connection) -> None:
-    totals = dict(
+    totals: dict[str, float] = dict(
         admin.execute(
             """
             SELECT x.name, sum(CASE c.unit WHEN 'mol/L' THEN c.amount * m.molar_mass_g_mol / 10 ELSE c.amount END)
@@ -88,7 +91,7 @@ def test_the_published_totals_come_out_of_the_components(seeded: int, admin: psy
 
 
 def test_values_are_kept_in_their_own_units(seeded: int, admin: psycopg.Connection) -> None:
-    values = dict(
+    values: dict[str, float] = dict(
         admin.execute(
             """
             SELECT e.source_record, r.value FROM experiments AS e JOIN experiment_results AS r ON r.experiment_id = e.id
@@ -105,8 +108,9 @@ def test_values_are_kept_in_their_own_units(seeded: int, admin: psycopg.Connecti
 
 
 def test_the_survivals_of_warner_are_all_there_with_their_scatter(seeded: int, admin: psycopg.Connection) -> None:
-    count, compositions, conditions, replicates, outside = admin.execute(
-        """
+    count, compositions, conditions, replicates, outside = (
+        admin.execute(
+            """
         SELECT count(*), count(DISTINCT e.mixture_id), count(DISTINCT e.conditions ->> 'exposure_min'),
             min(r.replicates), count(*) FILTER (WHERE r.relation = '~' AND e.conditions ? 'published_value')
         FROM experiments AS e JOIN experiment_results AS r ON r.experiment_id = e.id
@@ -114,19 +118,25 @@ def test_the_survivals_of_warner_are_all_there_with_their_scatter(seeded: int, a
             AND r.value BETWEEN 0 AND 1 AND e.conditions ->> 'cell_type' = 'bovine pulmonary artery endothelial'
             AND (e.conditions ->> 'temperature_k')::float8 BETWEEN 295 AND 301
         """
-    ).fetchone() or (None,) * 5
-    published = [m.conditions["published_value"] for m in seed_measurements() if m.key.startswith("warner-")
-                 and "published_value" in m.conditions]
+        ).fetchone()
+        or (None,) * 5
+    )
+    published = [
+        m.conditions["published_value"]
+        for m in seed_measurements()
+        if m.key.startswith("warner-") and "published_value" in m.conditions
+    ]
 
     assert (count, compositions, conditions) == (300, 75, 4)
-    assert replicates is not None and replicates >= 3
+    assert replicates >= 3
     assert outside == len(published)
     assert all(not 0 <= value <= 1 for value in published)
 
 
 def test_what_is_remembered_or_quoted_is_not_verified(seeded: int, admin: psycopg.Connection) -> None:
     for table in ("mixtures", "experiments"):
-        pairs = admin.execute(f"SELECT DISTINCT certainty, verified FROM {table} WHERE is_public").fetchall()
+        statement = sql.SQL("SELECT DISTINCT certainty, verified FROM {} WHERE is_public").format(sql.Identifier(table))
+        pairs = admin.execute(statement).fetchall()
         assert set(pairs) == {("seen", True), ("secondary", False), ("memory", False)}
 
 
@@ -154,11 +164,10 @@ def test_a_later_release_adds_only_what_is_new(
     seeded: int, database: Database, chemistry: ChemistryPool, admin: psycopg.Connection
 ) -> None:
     admin.execute("UPDATE data_sources SET release = '2026.11' WHERE name = %s", [SEED_SOURCE.name])
-    gone = "FROM experiments WHERE source_record = 'm22-rates'"
-    admin.execute(f"DELETE {gone}")
+    admin.execute("DELETE FROM experiments WHERE source_record = 'm22-rates'")
 
     assert seed(database, chemistry) == 1
-    assert admin.execute(f"SELECT count(*) {gone}").fetchone() == (1,)
+    assert admin.execute("SELECT count(*) FROM experiments WHERE source_record = 'm22-rates'").fetchone() == (1,)
     assert admin.execute("SELECT count(*) FROM mixture_components").fetchone() == (293,)
 
 
@@ -174,7 +183,7 @@ def test_what_was_hidden_meanwhile_is_left_out_and_does_not_stop_the_rest(
     with database.transaction(SERVICE) as session:
         added = add_literature(session)
 
-    reasons = dict(admin.execute("SELECT source_record, reason FROM import_errors").fetchall())
+    reasons: dict[str, str] = dict(admin.execute("SELECT source_record, reason FROM import_errors").fetchall())
     assert (added.mixtures, added.experiments) == (164, 390)
     assert reasons["l-serine-0p02-sodium-chloride-0p01-molar"] == "a molecule of it is not public"
     assert reasons["hes-tg"] == "its subject is not public"
@@ -190,7 +199,8 @@ CRYOMN_HEADER = "All ingredients in cryoprotective solution,DMSO usage,Cooling r
 CRYOMN_TABLE = CRYOMN_HEADER + (
     "2) 5% DMSO in DMEM/Ham F-12,5%,1°C/min to −80°C,71%,10.1038/srep09596\n"
     "5% DMSO in DMEM/Ham F-12,5%,5°C/min to −80°C,(65.5 ± 2.1)%,10.1038/srep09596\n"
-    "MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,10.1002/term.2175\n"
+    "MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,"
+    "10.1002/term.2175\n"
     "HES + 5% DMSO,5%,,70%,10.1000/hes\n"
     "10% DMSO,10%,,Not mentioned,10.1000/none\n"
 )

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the characters are those that people write
 """Compositions in other units, against cases worked out by hand."""
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ def test_a_solution_without_solvent_has_shares_all_the_same():
 
 
 @pytest.mark.parametrize(
-    "name", ["Euro-Collins", "PBS", "DMEM/Ham F-12", "culture medium", "LM5 or CI-VM-1", "dmem + pbs", "TCM199", "α-MEM"]
+    "name",
+    ["Euro-Collins", "PBS", "DMEM/Ham F-12", "culture medium", "LM5 or CI-VM-1", "dmem + pbs", "TCM199", "α-MEM"],
 )
 def test_a_carrier_counts_as_water_and_the_answer_says_so(name: str):
     ten = part(GLYCEROL, 10, "%w/w")
@@ -158,7 +160,9 @@ def test_a_carrier_counts_as_water_and_the_answer_says_so(name: str):
     assert assumption([part(GLYCEROL, 1, "mol/L")], carrier, AmountUnit.GRAMS_PER_LITRE) is None
 
 
-@pytest.mark.parametrize("name", ["carrier not stated", "fetal bovine serum", "90% fbs", "DMEM + 90% fbs", "silicone oil"])
+@pytest.mark.parametrize(
+    "name", ["carrier not stated", "fetal bovine serum", "90% fbs", "DMEM + 90% fbs", "silicone oil"]
+)
 def test_what_is_neither_water_nor_a_carrier_is_not_taken_for_water(name: str):
     with pytest.raises(InvalidError) as caught:
         amounts("mol/L", part(GLYCEROL, 10, "%w/w"), solvent=solvent_named(name))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the characters are those that people write
 """The free-text recipes of ML-for-CryoMN: every hard shape that the table has, and what must not be guessed."""
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def test_a_quarter_molar_trehalose_is_a_quarter_molar():
 
 
 def test_sega_is_free_of_dmso_whatever_the_column_of_dmso_says():
-    (row,) = parse("MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,"
-                   " https://doi.org/10.1002/term.2175")
+    (row,) = parse(
+        "MSCs: 300 mM Ethylene glycol + 1 mM Taurine + 1% Ectoine (SEGA 10°C).,10%,Optimal at 1°C/min.,96%,"
+        " https://doi.org/10.1002/term.2175"
+    )
 
     assert row.recipe.parts == (
         Part(EG, 0.3, AmountUnit.MOLARITY),
@@ -53,10 +56,12 @@ def test_sega_is_free_of_dmso_whatever_the_column_of_dmso_says():
         ("10% DMSO", [(DMSO, 10, "%v/v")]),
         ("10%DMSO", [(DMSO, 10, "%v/v")]),
         ("2.5% DMSO + 30 mmol/L trehalose", [(DMSO, 2.5, "%v/v"), (TREHALOSE, 0.03, "mol/L")]),
-        ("10% 1,2-propanediol + 2% BSA  in α-MEM", [("Propylene glycol", 10, "%v/v"), ("Bovine serum albumin", 2, "%w/v")]),
+        ("10% 1,2-propanediol + 2% BSA  in α-MEM",
+         [("Propylene glycol", 10, "%v/v"), ("Bovine serum albumin", 2, "%w/v")]),
         ("1M DMSO, 1M acetamide, 3M Propylene glycol in PBS",
          [(DMSO, 1, "mol/L"), ("Acetamide", 1, "mol/L"), ("Propylene glycol", 3, "mol/L")]),
-        ("Sucrose 0 mM, Mannitol 63 mM, Creatine 25 mM", [("D-Mannitol", 0.063, "mol/L"), ("Creatine", 0.025, "mol/L")]),
+        ("Sucrose 0 mM, Mannitol 63 mM, Creatine 25 mM",
+         [("D-Mannitol", 0.063, "mol/L"), ("Creatine", 0.025, "mol/L")]),
         ("Sucrose 150 mM, Glycerol 342mM, Creatine 12.5 mM (SGC)",
          [(SUCROSE, 0.15, "mol/L"), ("Glycerol", 0.342, "mol/L"), ("Creatine", 0.0125, "mol/L")]),
         ("PEG 1.5K (10 wt% in DMEM)", [("Poly(ethylene glycol)", 10, "%w/w")]),
@@ -137,7 +142,9 @@ def test_one_percentage_is_a_viability(text: str, percent: float, relation: str,
     assert (viability.spread, viability.assessed_after_days) == (spread, days)
 
 
-@pytest.mark.parametrize("text", ["", "Not mentioned ", "82.25", "750 mM: ~80% (day 3)\n", "110%", "60-70%", "5% and 6%"])
+@pytest.mark.parametrize(
+    "text", ["", "Not mentioned ", "82.25", "750 mM: ~80% (day 3)\n", "110%", "60-70%", "5% and 6%"]
+)
 def test_anything_else_is_no_viability(text: str):
     assert viability_of(text) is None
 
@@ -179,7 +186,9 @@ def test_a_doi_is_found_in_its_link(text: str, doi: str | None):
 
 
 def test_a_doi_that_a_spreadsheet_counted_on_is_not_a_source():
-    first, second = parse("5% DMSO,5%,,50%,10.1007/s10616-016-0055-2", "10% DMSO,10%,same,45%,10.1007/s10616-016-0055-3")
+    first, second = parse(
+        "5% DMSO,5%,,50%,10.1007/s10616-016-0055-2", "10% DMSO,10%,same,45%,10.1007/s10616-016-0055-3"
+    )
 
     assert first.faults == ()
     assert "counts on" in second.faults[0]
