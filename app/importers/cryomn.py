@@ -206,7 +206,7 @@ def parse(content: str) -> list[CryomnRow]:
 
 def recipe_of(text: str) -> Recipe:
     """Return what a recipe's words mean."""
-    plain = _plain(text)
+    shown, plain = _shown(text), _plain(text)
     if _DILUTED.search(plain):
         return Recipe(unread=(text.strip(),))
     words = _SAID_ASIDE.sub(" ", _LABEL.sub("", plain))
@@ -218,9 +218,9 @@ def recipe_of(text: str) -> Recipe:
         if part := _part(word):
             parts += [part] if part.amount else []
         elif _ADDITIVE.fullmatch(word):
-            additives.append(word)
+            additives.append(_as_worded(word, shown))
         elif _CARRIER.fullmatch(word):
-            carriers.append(word)
+            carriers.append(_as_worded(word, shown))
         else:
             unread.append(word)
     return Recipe(tuple(parts), tuple(carriers), tuple(additives), (*unread, *_impossible(parts)))
@@ -335,5 +335,14 @@ def _impossible(parts: list[Part]) -> Iterator[str]:
             yield f"more than 100 {unit}"
 
 
+def _shown(text: str) -> str:
+    return " ".join(text.translate(_CHARACTERS).split())
+
+
 def _plain(text: str) -> str:
-    return " ".join(text.translate(_CHARACTERS).split()).lower()
+    return _shown(text).lower()
+
+
+def _as_worded(word: str, shown: str) -> str:
+    start = shown.lower().find(word)
+    return word if start < 0 else shown[start : start + len(word)]

@@ -38,7 +38,7 @@ def add_cryomn(database: Database, rows: Sequence[CryomnRow], log: Callable[[str
 
 def _key(recipe: Recipe) -> str:
     said = "|".join([_amounts(recipe), _solvent(recipe), *recipe.additives])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    return hashlib.sha256(said.casefold().encode()).hexdigest()[:16]
 
 
 def _solution(row: CryomnRow) -> Solution:
@@ -51,7 +51,7 @@ def _solution(row: CryomnRow) -> Solution:
         solvent=_solvent(recipe)[:_MAX_SOLVENT],
         components=tuple(Amount(part.molecule, part.amount, part.unit) for part in recipe.parts),
         certainty=Certainty.SECONDARY,
-        description=f"As worded: {row.text}.{additives} {_PERCENTAGES}",
+        description=f"As worded: {row.text.rstrip('.')}.{additives} {_PERCENTAGES}",
         reference=f"doi:{row.doi}",
     )
 
@@ -93,5 +93,5 @@ def _measurement(row: CryomnRow) -> Measurement:
         solution=_key(row.recipe),
         protocol=row.cooling_text or None,
         reference=f"doi:{row.doi}",
-        notes=f"As worded: {row.text}. Viability: {row.viability_text}.{spread}",
+        notes=f"As worded: {row.text.rstrip('.')}. Viability: {row.viability_text}.{spread}",
     )

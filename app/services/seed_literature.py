@@ -38,7 +38,8 @@ class Added:
 def add_literature(session: WriteSession) -> Added:
     """Add what the project's own tables hold of the literature and return how much of it is new."""
     missing = [ImportFault(index, record, reason) for index, (record, reason) in enumerate(left_out())]
-    return add_published(session, LITERATURE, seed_solutions(), seed_measurements(), missing)
+    # Lists begin with what is newest: that is to be the best known solutions, which the table begins with.
+    return add_published(session, LITERATURE, seed_solutions()[::-1], seed_measurements(), missing)
 
 
 def add_published(

@@ -219,7 +219,7 @@ def test_another_table_is_put_in_with_a_mixture_for_each_composition_and_its_row
         WHERE s.name = 'ML-for-CryoMN' AND r.property_type = 'post_thaw_viability' ORDER BY x.name, r.value DESC
         """
     ).fetchall()
-    dmso = ("5 %v/v Dimethyl sulfoxide in dmem/ham f-12", "dmem/ham f-12")
+    dmso = ("5 %v/v Dimethyl sulfoxide in DMEM/Ham F-12", "DMEM/Ham F-12")
     ours = ("doi:10.1038/srep09596", "secondary", False, None)
     assert added == Added(mixtures=2, experiments=3, left_out=2)
     assert rows[1:] == [

@@ -244,3 +244,9 @@ def test_no_amount_of_the_real_table_is_beyond_what_is_used():
 
     assert 0.001 <= min(molar) <= max(molar) <= 6.5
     assert 0.5 <= min(percent) <= max(percent) <= 40
+
+
+def test_what_a_recipe_is_dissolved_in_stays_as_worded():
+    recipe = recipe_of("4) 5% DMSO + 20% FBS in DMEM/Ham F-12")
+
+    assert (recipe.carriers, recipe.additives) == (("DMEM/Ham F-12",), ("20% FBS",))
