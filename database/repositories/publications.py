@@ -48,7 +48,7 @@ FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
     notes text, data_source_id uuid, source_record text, import_run_id uuid, certainty text, verified boolean
 )
 -- An experiment holds its subject's row: in one order, so that this and a batch never deadlock.
-ORDER BY r.mixture_id, r.molecule_id
+ORDER BY r.mixture_id, r.molecule_id, r.source_record
 ON CONFLICT (data_source_id, source_record) DO NOTHING
 RETURNING source_record, id
 """
