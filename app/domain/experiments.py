@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.domain.molecules import PropertyType
 from app.domain.properties import typed_value
+from app.domain.provenance import Origin
 from app.errors import Fault, InvalidError
 
 
@@ -75,6 +76,14 @@ class NewExperiment:
     is_public: bool | None = None
     """None: what is usual for the caller's role (service public, user private)."""
     project_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedExperiment:
+    """An experiment as a source states it, for everybody to see."""
+
+    experiment: NewExperiment
+    origin: Origin
 
 
 def contradictions(stated: Mapping[str, Any]) -> list[Fault]:
