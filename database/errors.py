@@ -59,6 +59,7 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "mixtures_solvent_check": ("/solvent", "a solvent's name has 1 to 200 characters"),
     "mixtures_reference_check": ("/reference", "a reference has at most 2,000 characters"),
     "mixtures_project_id_fkey": ("/project_id", "no such project"),
+    "mixtures_data_source_id_source_record_key": ("", "this record of its source is stored already"),
     "mixtures_components_check": ("/components", "a mixture has at least one component"),
     "mixtures_components_sum_check": ("/components", "shares of one unit add up to more than the whole"),
     "mixtures_components_visible_check": (

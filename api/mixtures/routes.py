@@ -23,12 +23,13 @@ from api.common.results import done
 from api.mixtures.answers import COMPOSITION
 from api.mixtures.schemas import ComponentsSchema, CompositionQuerySchema, MixtureChangeSchema, NewMixtureSchema
 from app.domain.mixtures import AmountUnit, Component, NewMixture, StatedComponent, components_of
-from app.domain.references import keys_of
-from app.science.composition import ADDITIVE_VOLUMES, Part, Substance, adds_volumes, converted, solvent_named
+from app.domain.references import choose, keys_of
+from app.errors import InvalidError
+from app.science.composition import Part, Substance, assumption, converted, solvent_named
 from database.listing import Shape
 from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE, MixtureReader, MixtureRepository
-from database.repositories.molecules import MoleculeRepository
+from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.session import WriteSession
 
 blueprint: Final = Blueprint("mixtures", __name__)
@@ -121,11 +122,12 @@ class MixtureCompositionResource(Resource):
         unit = AmountUnit(arguments["unit"])
         stored = MixtureReader(reading()).composition(mixture_id)
         parts = [_part(component) for component in stored.components]
-        amounts = converted(parts, solvent_named(stored.solvent), unit)
+        solvent = _solvent(stored.solvent)
+        amounts = converted(parts, solvent, unit)
         said = {
             "solvent": stored.solvent,
             "unit": unit,
-            "assumption": ADDITIVE_VOLUMES if adds_volumes(parts, unit) else None,
+            "assumption": assumption(parts, solvent, unit),
             "components": [
                 {**component, "amount": amount, "unit": unit}
                 for component, amount in zip(stored.components, amounts, strict=True)
@@ -155,6 +157,18 @@ api.add_resource(MoleculeMixturesResource, "/molecules/<uuid:molecule_id>/mixtur
 def _part(component: dict[str, Any]) -> Part:
     known = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
     return Part(known, component["amount"], AmountUnit(component["unit"]))
+
+
+def _solvent(name: str) -> Substance:
+    """Return a solvent that is water, a carrier, or a molecule that the caller sees; of others only the name."""
+    solvent = solvent_named(name)
+    if solvent.molar_mass_g_mol is not None:
+        return solvent
+    try:
+        molecule = choose(name, MoleculeReader(reading()).lookup(keys_of(name), densities=True))
+    except InvalidError:
+        return solvent
+    return Substance(molecule.name, molecule.molar_mass_g_mol, molecule.density_kg_m3)
 
 
 def _components(session: WriteSession, stated: Sequence[StatedComponent]) -> tuple[Component, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api.common.openapi import Answer
-from api.common.shapes import OPTIONAL_TEXT, TEXT, array, record
+from api.common.shapes import OPTIONAL_TEXT, TEXT, UUID_TEXT, array, record
 
 _OPTIONAL_NUMBER: Final = {"type": ["number", "null"]}
 _FLAG: Final = {"type": "boolean"}
@@ -25,22 +25,35 @@ _VERSION: Final = record(
 _MODEL: Final = record(name=TEXT, versions=array(_VERSION))
 MODEL: Final = Answer("Model", _MODEL, has_etag=True)
 MODEL_LIST: Final = Answer("ModelList", record(data=array(_MODEL)))
-EVALUATION: Final = Answer(
-    "EvaluationAnswer",
+_EVALUATED: Final = record(
+    property_type=TEXT,
+    value=_OPTIONAL_NUMBER,
+    unit=TEXT,
+    standard_uncertainty=_OPTIONAL_NUMBER,
+    model=TEXT,
+    version=TEXT,
+    in_domain=_FLAG,
+    reason=OPTIONAL_TEXT,
+    reference=TEXT,
+)
+_NUMBERS: Final = array({"type": "number"})
+# Where a value has a history, as the cell's volume in a protocol has.
+_EVALUATED["properties"]["curve"] = record(time_min=_NUMBERS, values=_NUMBERS)
+EVALUATION: Final = Answer("EvaluationAnswer", record(predictions=array(_EVALUATED)))
+FRONT: Final = Answer(
+    "OptimizationAnswer",
     record(
-        predictions=array(
+        objective=TEXT,
+        traded=TEXT,
+        seed={"type": "integer"},
+        front=array(
             record(
-                property_type=TEXT,
-                value=_OPTIONAL_NUMBER,
-                unit=TEXT,
-                standard_uncertainty=_OPTIONAL_NUMBER,
-                model=TEXT,
-                version=TEXT,
-                in_domain=_FLAG,
-                reason=OPTIONAL_TEXT,
-                reference=TEXT,
+                components=array(record(molecule_id=UUID_TEXT, name=TEXT, amount={"type": "number"}, unit=TEXT)),
+                solvent=TEXT,
+                total_molality_mol_kg={"type": "number"},
+                predictions=array(_EVALUATED),
             )
-        )
+        ),
     ),
 )
 STORED: Final = Answer(

@@ -4,15 +4,76 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marshmallow import Schema, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from api.common.fields import Number, Text
-from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema
-from app.science.models.cases import Conditions
+from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema, Reference
+from app.science.models.cases import ISOTONIC_OSMOL_KG, Conditions, Protocol, Step
+from app.science.models.membrane_transport import MAX_STEPS
 from app.science.models.registry import MODELS, PROPERTIES
+from app.science.optimization import MAX_CANDIDATES, OBJECTIVES, QUANTITIES, Constraint
+from app.services.optimize_mixtures import StatedCandidate, Wish
 from app.services.predict_properties import Question
 
 _MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
+
+
+class StepSchema(Schema):
+    """One bath of a protocol."""
+
+    duration_min = Number(
+        required=True, validate=validate.Range(min=0, min_inclusive=False), metadata={"description": "In minutes."}
+    )
+    fraction = Number(
+        load_default=1.0,
+        validate=validate.Range(min=0),
+        metadata={"description": "Part of each molality of the composition; 0 in a wash."},
+    )
+    impermeant_osmolality_osmol_kg = Number(
+        load_default=ISOTONIC_OSMOL_KG,
+        validate=validate.Range(min=0),
+        metadata={"description": "Of what stays outside the cell beside the composition's own, osmol/kg of water."},
+    )
+    temperature_k = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "In kelvin; that of the conditions where none is said."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Step:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Step(**data)
+
+
+class ProtocolSchema(Schema):
+    """Baths that cells go through, one after the other."""
+
+    steps = fields.List(fields.Nested(StepSchema), required=True, validate=validate.Length(1, MAX_STEPS))
+    cell_diameter_um = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "Of a spherical cell, in micrometres."},
+    )
+    surface_to_volume_per_um = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, min_inclusive=False),
+        metadata={"description": "Of a cell that is no sphere, 1/um."},
+    )
+    inactive_volume_fraction = Number(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(min=0, max=1, max_inclusive=False),
+        metadata={"description": "Part of the isotonic volume that takes no part in osmosis."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Protocol:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Protocol(**data | {"steps": tuple(data["steps"])})
 
 
 class PredictionConditionsSchema(Schema):
@@ -32,6 +93,9 @@ class PredictionConditionsSchema(Schema):
     )
     cell_type = Text(
         load_default=None, allow_none=True, validate=validate.Length(1, 200), metadata={"example": "endothelial"}
+    )
+    protocol = fields.Nested(
+        ProtocolSchema, load_default=None, allow_none=True, metadata={"description": "Baths, for the cell's volume."}
     )
 
     @post_load
@@ -78,3 +142,92 @@ class NewPredictionsSchema(QuestionSchema):
     """A mixture that the models are asked about."""
 
     mixture_id = fields.UUID(required=True)
+
+
+class _BoundsSchema(Schema):
+    @validates_schema
+    def refuse_crossed(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse bounds that nothing lies between."""
+        low, high = data.get("at_least"), data.get("at_most")
+        if low is not None and high is not None and low > high:
+            msg = "is less than at_least"
+            raise ValidationError(msg, "at_most")
+
+
+class CandidateSchema(_BoundsSchema):
+    """A molecule that the mixture may have."""
+
+    molecule = Reference(
+        required=True,
+        metadata={
+            "type": ["string", "integer"],
+            "description": "The molecule's id, InChIKey, PubChem CID, ChEMBL id, CAS number or name.",
+            "example": "Glycerol",
+        },
+    )
+    at_least = Number(
+        load_default=0.0, validate=validate.Range(min=0), metadata={"description": "Least molality, mol/kg of solvent."}
+    )
+    at_most = Number(
+        required=True,
+        validate=validate.Range(min=0, max=100),
+        metadata={"description": "Greatest molality, mol/kg of solvent.", "example": 8},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> StatedCandidate:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return StatedCandidate(data["molecule"], data["at_least"], data["at_most"])
+
+
+class ConstraintSchema(_BoundsSchema):
+    """Bounds of what a model predicts, or of the total molality."""
+
+    quantity = fields.String(
+        required=True,
+        validate=validate.OneOf(sorted(QUANTITIES), error="nothing computes this; there are {choices}"),
+        metadata={"example": "total_molality"},
+    )
+    at_least = Number(
+        load_default=None, allow_none=True, metadata={"description": "In the property's unit; mol/kg.", "example": 6}
+    )
+    at_most = Number(load_default=None, allow_none=True, metadata={"description": "In the property's unit; mol/kg."})
+
+    @validates_schema
+    def refuse_open(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse a constraint that holds nothing."""
+        if data.get("at_least") is None and data.get("at_most") is None:
+            msg = "a constraint says at_least, at_most or both"
+            raise ValidationError(msg, "at_least")
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> Constraint:  # noqa: ANN401 - marshmallow's own
+        """Return the value object."""
+        return Constraint(**data)
+
+
+class OptimizationSchema(Schema):
+    """What is searched for: the best mixture of some molecules."""
+
+    candidates = fields.List(fields.Nested(CandidateSchema), required=True, validate=validate.Length(1, MAX_CANDIDATES))
+    objective = fields.String(
+        load_default="cell_survival",
+        validate=validate.OneOf(sorted(OBJECTIVES), error="no search for this; there are {choices}"),
+        metadata={
+            "description": "The best is the most of it; of toxicity, critical rates and freezing point the least."
+        },
+    )
+    constraints = fields.List(fields.Nested(ConstraintSchema), load_default=tuple, validate=validate.Length(max=10))
+    conditions = fields.Nested(PredictionConditionsSchema, load_default=Conditions)
+    solvent = Text(load_default="water", validate=validate.Length(1, 200), metadata={"description": "Its name."})
+    seed = fields.Integer(
+        load_default=0,
+        strict=True,
+        validate=validate.Range(0, 2**32 - 1),
+        metadata={"description": "The same seed gives the same answer."},
+    )
+
+    @post_load
+    def make(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
+        """Return the body as one value object."""
+        return {"wish": Wish(**data)}

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from app.domain.molecules import PropertyType
 from app.domain.properties import typed_value
+from app.domain.provenance import Origin
 from app.errors import Fault, InvalidError
 
 
@@ -36,7 +37,9 @@ class Relation(StrEnum):
 
 PERCENT_UNITS: Final = frozenset({"%", "percent"})
 _FRACTIONS: Final = frozenset({"cell_survival", "post_thaw_viability"})
-_NOT_NEGATIVE: Final = frozenset({"cell_volume", "ice_recrystallization_inhibition"})
+_NOT_NEGATIVE: Final = frozenset(
+    {"cell_volume", "cell_volume_minimum", "cell_volume_maximum", "ice_recrystallization_inhibition"}
+)
 # A first-order rate is not among them: fitted to noisy counts it may come out below zero.
 _NOT_NEGATIVE_UNITS: Final = frozenset({"K", "K/min", "osmol/kg", "kg/m3", "Pa.s"})
 
@@ -73,6 +76,14 @@ class NewExperiment:
     is_public: bool | None = None
     """None: what is usual for the caller's role (service public, user private)."""
     project_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedExperiment:
+    """An experiment as a source states it, for everybody to see."""
+
+    experiment: NewExperiment
+    origin: Origin
 
 
 def contradictions(stated: Mapping[str, Any]) -> list[Fault]:

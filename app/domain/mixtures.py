@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+from app.domain.provenance import Origin
 from app.domain.references import Match, choose
 from app.errors import Fault, InvalidError
 
@@ -66,6 +67,16 @@ class NewMixture:
     is_public: bool | None = None
     """None: what is usual for the caller's role (service public, user private)."""
     project_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedMixture:
+    """A mixture as a source states it, for everybody to see."""
+
+    mixture: NewMixture
+    purpose: str
+    """What it is made for: vitrification, slow freezing, a measurement."""
+    origin: Origin
 
 
 def components_of(stated: Sequence[StatedComponent], matches: Iterable[Match], pointer: str) -> tuple[Component, ...]:

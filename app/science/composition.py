@@ -20,6 +20,7 @@ from typing import Final
 
 from app.domain.mixtures import AmountUnit
 from app.errors import Fault, InvalidError
+from app.science.carriers import is_carrier
 
 ADDITIVE_VOLUMES: Final = "volumes are additive: each substance keeps the density that it has alone"
 WATER_NAMES: Final = frozenset({"water", "h2o", "xlyofnoqvpjjnp-uhfffaoysa-n"})
@@ -82,8 +83,18 @@ def adds_volumes(parts: Sequence[Part], unit: AmountUnit) -> bool:
 
 
 def solvent_named(name: str) -> Substance:
-    """Return a solvent with what is known of it; of all but water that is the name."""
-    return WATER if name.strip().casefold() in WATER_NAMES else Substance(name)
+    """Return a solvent with what is known of it: carriers count as water; of others only the name is known."""
+    if name.strip().casefold() in WATER_NAMES:
+        return WATER
+    return Substance(name, WATER.molar_mass_g_mol, WATER.density_kg_m3) if is_carrier(name) else Substance(name)
+
+
+def assumption(parts: Sequence[Part], solvent: Substance, unit: AmountUnit) -> str | None:
+    """Return what a conversion rests on, None where it is exact."""
+    said = [ADDITIVE_VOLUMES] if adds_volumes(parts, unit) else []
+    if needs_sizes(parts, unit) and is_carrier(solvent.name):
+        said.append(f"{solvent.name} counts as pure water: what is dissolved in it is neglected")
+    return "; ".join(said) or None
 
 
 def converted(parts: Sequence[Part], solvent: Substance, unit: AmountUnit, pointer: str = "unit") -> list[float]:

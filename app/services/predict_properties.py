@@ -78,7 +78,7 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
     composition = _composition(
         [_stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
     )
-    conditions = _said(question.conditions)
+    conditions = question.conditions.said()
     new = NewPredictions(
         mixture_id=mixture_id,
         conditions=conditions,
@@ -113,14 +113,16 @@ def methods() -> tuple[Method, ...]:
 
 def _answers(composition: Composition, question: Question) -> list[Prediction]:
     predictions = evaluate(composition, question.conditions, question.properties, question.models)
-    return [
-        replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
-        for item in predictions
-    ]
+    return [rounded(item) for item in predictions]
+
+
+def rounded(prediction: Prediction) -> Prediction:
+    """Return the prediction in twelve digits: more than anybody measures, and the same on every processor."""
+    value, error = prediction.value, prediction.standard_uncertainty
+    return replace(prediction, value=_rounded(value), standard_uncertainty=_rounded(error))
 
 
 def _rounded(value: float | None) -> float | None:
-    # Twelve digits are more than anybody measures, and the same on every processor.
     return None if value is None else float(f"{value:.12g}")
 
 
@@ -162,12 +164,3 @@ def _stored_solute(component: dict[str, Any], pointer: str) -> _Solute:
     substance = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
     part = Part(substance, component["amount"], AmountUnit(component["unit"]), pointer)
     return _Solute(component["inchikey"] or component["molecule_id"], part)
-
-
-def _said(conditions: Conditions) -> dict[str, float | str]:
-    said = {
-        "temperature_k": conditions.temperature_k,
-        "exposure_min": conditions.exposure_min,
-        "cell_type": conditions.cell_type,
-    }
-    return {name: value for name, value in said.items() if value is not None}

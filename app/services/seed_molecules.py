@@ -1,4 +1,4 @@
-"""Puts the project's own cryoprotectants into a new database, once for each release of the seed."""
+"""Puts the project's own starting data into a database, once for each release of the seed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from app.seed import RELEASE
 from app.services.chemistry import ChemistryPool
 from app.services.maintenance import refresh_summary_soon
 from app.services.predict_properties import methods
+from app.services.seed_literature import add_literature
 from app.services.seed_records import DATA_SOURCE_NAME, SeedMolecule, property_types, seed_molecules
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.outcomes import OutcomeStatus
@@ -22,7 +23,7 @@ SEED_SOURCE: Final = SourceStatement(DATA_SOURCE_NAME, RELEASE, licence="MIT")
 
 
 def seed(database: Database, chemistry: ChemistryPool, log: Callable[[str], None] = lambda _: None) -> int:
-    """Add the cryoprotectants and return how many are new; 0 where this release is there already.
+    """Add molecules, mixtures and experiments and return how many are new; 0 where this release is there already.
 
     Raises:
         ValueError: A structure is not what its row states; then nothing is kept.
@@ -55,9 +56,13 @@ def seed(database: Database, chemistry: ChemistryPool, log: Callable[[str], None
         outcomes = MoleculeRepository(session).add_many(new, merge=True)
         added = sum(outcome.status is OutcomeStatus.ADDED for outcome in outcomes)
         provenance.finish_run(run_id, added=added, existing=len(outcomes) - added, faults=[])
+        literature = add_literature(session)
         refresh_summary_soon(session)
-    log(f"seeded {added} cryoprotectants (release {RELEASE})")
-    return added
+    log(
+        f"seeded {added} molecules, {literature.mixtures} mixtures and {literature.experiments} experiments "
+        f"(release {RELEASE})"
+    )
+    return added + literature.mixtures + literature.experiments
 
 
 def _structures(chemistry: ChemistryPool, molecules: tuple[SeedMolecule, ...]) -> dict[str, Structure]:

@@ -1,4 +1,4 @@
-"""Reads the project's own starting data out of its package, without a database and without chemistry.
+"""Reads the project's own molecules out of its package, without a database and without chemistry.
 
 A value that nobody has read in a source carries `verified=False` from the file to the reader of the API.
 Class and permeation are the project's own judgement: the class of a molecule follows from its structure;
@@ -46,23 +46,24 @@ def property_types() -> tuple[PropertyType, ...]:
     """Return every property type that the seed, the importers and the predictions use."""
     return tuple(
         PropertyType(row["name"], row["unit"] or None, _value_kind(row["value_kind"]), row["description"])
-        for row in _rows("property_types.csv")
+        for row in rows_of("property_types.csv")
     )
 
 
 def seed_molecules() -> tuple[SeedMolecule, ...]:
     """Return the cryoprotectants, each with its identifiers and properties."""
     properties: dict[str, list[PropertyValue]] = {}
-    for row in _rows("properties.csv"):
+    for row in rows_of("properties.csv"):
         properties.setdefault(row["molecule"], []).append(_property(row))
-    molecules = tuple(_molecule(row, properties.pop(row["name"], [])) for row in _rows("molecules.csv"))
+    molecules = tuple(_molecule(row, properties.pop(row["name"], [])) for row in rows_of("molecules.csv"))
     if properties:
         message = f"properties.csv names molecules that molecules.csv does not have: {sorted(properties)}"
         raise ValueError(message)
     return molecules
 
 
-def _rows(file_name: str) -> Iterator[dict[str, str]]:
+def rows_of(file_name: str) -> Iterator[dict[str, str]]:
+    """Return the rows of one of the package's tables."""
     content = files("app.seed").joinpath(file_name).read_text(encoding="utf-8")
     yield from csv.DictReader(io.StringIO(content), strict=True)
 

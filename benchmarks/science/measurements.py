@@ -16,8 +16,8 @@ from app.science.models.fits import Array
 from app.science.models.toxicity_kinetics import AGENTS
 
 _PROJECT: Final = Path(__file__).parents[2]
-_DATA: Final = Path(os.environ.get("CRYOPROTECT_SHARED", _PROJECT.parent / "shared" / "data"))
-MEASUREMENTS: Final = _DATA.parent / "science" / "measurements.csv"
+DATA: Final = Path(os.environ.get("CRYOPROTECT_SHARED", _PROJECT.parent / "shared" / "data"))
+MEASUREMENTS: Final = DATA.parent / "science" / "measurements.csv"
 
 MOLAR_MASS_G_MOL: Final = {
     solutes.GLYCEROL: 92.094,

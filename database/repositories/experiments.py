@@ -50,6 +50,14 @@ EXPERIMENTS: Final = Listing(
         Field("reference", Kind.TEXT, "e.reference", nullable=True, description="Where it is published."),
         Field("notes", Kind.TEXT, "e.notes", nullable=True, description="Remarks."),
         Field("verified", Kind.BOOLEAN, "e.verified", description="Whether somebody saw it in its source."),
+        Field(
+            "certainty",
+            Kind.TEXT,
+            "e.certainty",
+            nullable=True,
+            description="How a published value is known: `seen` in the publication, `secondary` where others quote it, "
+            "or from `memory`; null for what a person entered.",
+        ),
         Field("is_public", Kind.BOOLEAN, "e.is_public", description="Whether everybody may read the record."),
         Field("project_id", Kind.UUID, "e.project_id", nullable=True, description="Project that the record is in."),
         Field("created_by", Kind.UUID, "e.created_by", nullable=True, description="Who made it; null for the service."),
@@ -270,7 +278,7 @@ class ExperimentRepository(RecordRepository):
     def put_results(self, experiment_id: UUID, results: Iterable[Result]) -> None:
         """Put results in the place of all that an experiment has; `change` has said that the caller may."""
         self._session.rows(REMOVE_RESULTS_SQL, {"id": experiment_id})
-        self._add_rows(ADD_RESULTS_SQL, _results(experiment_id, results))
+        self._add_rows(ADD_RESULTS_SQL, result_rows(experiment_id, results))
 
     def put_failure_reasons(self, experiment_id: UUID, reasons: Iterable[str]) -> None:
         """Put failure reasons in the place of all that an experiment has; `change` has said that the caller may."""
@@ -334,7 +342,8 @@ def _misplaced(row: dict[str, Any], *, is_seen: bool) -> InvalidError:
     return InvalidError.at(f"/{noun}_id", f"this {noun} is not visible to everybody who may see the experiment")
 
 
-def _results(experiment_id: UUID | str, results: Iterable[Result]) -> list[dict[str, Any]]:
+def result_rows(experiment_id: UUID | str, results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Return an experiment's results as `ADD_RESULTS_SQL` takes them."""
     return _numbered(experiment_id, map(asdict, results))
 
 

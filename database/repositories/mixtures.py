@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +23,16 @@ MIXTURES: Final = Listing(
         Field("description", Kind.TEXT, "x.description", nullable=True, description="What it is for."),
         Field("solvent", Kind.TEXT, "x.solvent", description="Name of the solvent."),
         Field("reference", Kind.TEXT, "x.reference", nullable=True, description="Where it is published."),
+        Field("purpose", Kind.TEXT, "x.purpose", nullable=True, description="What it is made for: `vitrification`."),
+        Field(
+            "certainty",
+            Kind.TEXT,
+            "x.certainty",
+            nullable=True,
+            description="How a published composition is known: `seen` in the publication, `secondary` where others "
+            "quote it, or from `memory`; null for what a person entered.",
+        ),
+        Field("verified", Kind.BOOLEAN, "x.verified", description="False for what nobody saw in its publication."),
         Field("is_public", Kind.BOOLEAN, "x.is_public", description="Whether everybody may read the record."),
         Field("project_id", Kind.UUID, "x.project_id", nullable=True, description="Project that the record is in."),
         Field("created_by", Kind.UUID, "x.created_by", nullable=True, description="Who made it; null for the service."),
@@ -102,8 +112,9 @@ RETURNING id
 
 ADD_COMPONENTS_SQL: Final = """
 INSERT INTO public.mixture_components (mixture_id, molecule_id, position, amount, unit)
-SELECT %(id)s, r.molecule_id, r.position, r.amount, r.unit
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (molecule_id uuid, position int, amount float8, unit text)
+SELECT r.mixture_id, r.molecule_id, r.position, r.amount, r.unit
+FROM jsonb_to_recordset(%(rows)s::jsonb)
+    AS r (mixture_id uuid, molecule_id uuid, position int, amount float8, unit text)
 -- A component holds its molecule's row: in one order, so that two mixtures and an import never deadlock.
 ORDER BY r.molecule_id
 """
@@ -239,8 +250,10 @@ class MixtureRepository(RecordRepository, _MixtureParts):
         self._add_components(mixture_id, components)
 
     def _add_components(self, mixture_id: UUID, components: Iterable[Component]) -> None:
-        rows = [
-            {"molecule_id": item.molecule_id, "position": position, "amount": item.amount, "unit": item.unit}
-            for position, item in enumerate(components)
-        ]
-        self._session.rows(ADD_COMPONENTS_SQL, {"id": mixture_id, "rows": orjson.dumps(rows).decode()})
+        rows = component_rows(mixture_id, components)
+        self._session.rows(ADD_COMPONENTS_SQL, {"rows": orjson.dumps(rows).decode()})
+
+
+def component_rows(mixture_id: UUID, components: Iterable[Component]) -> list[dict[str, object]]:
+    """Return a mixture's components as `ADD_COMPONENTS_SQL` takes them."""
+    return [{**asdict(item), "mixture_id": mixture_id, "position": place} for place, item in enumerate(components)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -156,7 +156,7 @@ class NewPredictions:
     """What models say of one mixture under the same conditions."""
 
     mixture_id: UUID
-    conditions: Mapping[str, float | str]
+    conditions: Mapping[str, Any]
     inputs_hash: str
     predictions: Sequence[Prediction]
 

@@ -602,13 +602,39 @@ def test_a_composition_is_given_in_any_unit(alice: Api, dense: str):
 
 
 def test_what_a_conversion_would_have_to_know_is_422_and_named(alice: Api, glycerol: str):
-    record = created(alice, part(glycerol, 10, "%w/w"), solvent="saline")
+    record = created(alice, part(glycerol, 10, "%w/w"), solvent="serum")
 
     response = alice.get(f"/mixtures/{record['id']}/composition?unit=mol/L")
 
     details = [fault["detail"] for fault in problem(response, 422, "missing_data")["errors"]]
-    assert details == ["the density of Glycerol is not known", "the density of saline is not known"]
+    assert details == ["the density of Glycerol is not known", "the density of serum is not known"]
     assert pointers(response) == ["unit", "unit"]
+
+
+def test_a_carrier_counts_as_water_and_the_composition_says_so(alice: Api, dense: str):
+    of_water, of_carrier = (
+        alice.get(
+            f"/mixtures/{created(alice, part(dense, 10, '%w/w'), **said)['id']}/composition?unit=mol/L"
+        ).get_json()
+        for said in ({}, {"solvent": "Euro-Collins"})
+    )
+
+    assert of_carrier["components"][0]["amount"] == of_water["components"][0]["amount"]
+    assert of_carrier["assumption"].endswith(
+        "; Euro-Collins counts as pure water: what is dissolved in it is neglected"
+    )
+
+
+def test_a_solvent_that_is_a_known_molecule_brings_its_own_density(alice: Api, service: Api, dense: str):
+    density = {"property_type": "density", "value": 1096.2, "unit": "kg/m3"}
+    assert service.post("/molecules", {**DMSO, "properties": [density]}).status_code == 201
+    record = created(alice, part(dense, 1), solvent=DMSO["name"])
+
+    composition = alice.get(f"/mixtures/{record['id']}/composition?unit=mol/kg").get_json()
+
+    # 92.094 g of glycerol are 73.207 mL, and the other 926.793 mL are 1.015951 kg.
+    assert composition["components"][0]["amount"] == pytest.approx(1 / 1.015951, rel=1e-5)
+    assert composition["solvent"] == DMSO["name"]
 
 
 @pytest.mark.parametrize("query", ["", "?unit=M", "?unit=%25"])

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from app.science.models.registry import MODELS
 from app.services.minting import issue_token
 from tests.api.bodies import DMSO, DMSO_INCHIKEY, GLYCEROL, GLYCEROL_INCHIKEY
 from tests.api.problems import pointers, problem
@@ -138,6 +139,60 @@ def test_what_lies_outside_a_models_range_has_no_value_and_a_reason(anon: Api):
 
     assert (hot["value"], hot["standard_uncertainty"], hot["in_domain"]) == (None, None, False)
     assert hot["reason"] == "conditions.temperature_k 310 K is outside 295.15-301.15 K"
+
+
+SPERM: dict[str, Any] = {
+    "temperature_k": 295.15,
+    "cell_type": "human sperm",
+    "protocol": {
+        "steps": [{"duration_min": 1, "fraction": 0.5}, {"duration_min": 1}],
+        "surface_to_volume_per_um": 4.0,
+        "inactive_volume_fraction": 0.23,
+    },
+}
+
+
+def test_a_protocol_gives_the_cells_volume_with_its_curve(anon: Api):
+    answers = evaluated(anon, part(amount=1), conditions=SPERM, models=["two_parameter_transport"])
+
+    volume = {item["property_type"]: item["value"] for item in answers}
+    assert volume["cell_volume_minimum"] < volume["cell_volume"] <= volume["cell_volume_maximum"]
+    assert [len(item["curve"]["values"]) > 10 for item in answers if "curve" in item] == [True]
+
+
+def test_volumes_of_a_mixture_are_kept_with_their_protocol(alice: Api, mixture: str):
+    volume = {"properties": ["cell_volume"], "models": ["two_parameter_transport"]}
+    slower = {**SPERM, "protocol": {**SPERM["protocol"], "steps": [{"duration_min": 2}]}}
+
+    (kept,) = predicted(alice, mixture, **volume, conditions=SPERM)["data"]
+
+    assert kept["conditions"]["protocol"]["steps"][0] == {
+        "duration_min": 1,
+        "fraction": 0.5,
+        "impermeant_osmolality_osmol_kg": 0.3,
+    }
+    assert predicted(alice, mixture, **volume, conditions=SPERM)["added"] == 0
+    assert predicted(alice, mixture, **volume, conditions=slower)["added"] == 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pointer"),
+    [
+        ({}, "/conditions/protocol/steps"),
+        ({"steps": []}, "/conditions/protocol/steps"),
+        ({"steps": [{"duration_min": 1}] * 21}, "/conditions/protocol/steps"),
+        ({"steps": [{"duration_min": -1}]}, "/conditions/protocol/steps/0/duration_min"),
+        ({"steps": [{"duration_min": 1, "wash": 1}]}, "/conditions/protocol/steps/0/wash"),
+        (
+            {"steps": [{"duration_min": 1}], "cell_diameter_um": 1, "surface_to_volume_per_um": 1},
+            "/conditions/protocol/surface_to_volume_per_um",
+        ),
+    ],
+)
+def test_a_protocol_that_is_none_is_refused_where_it_is_wrong(anon: Api, protocol: dict[str, Any], pointer: str):
+    body = {"components": [part()], "conditions": {"protocol": protocol}}
+
+    assert pointers(anon.post("/predictions/evaluate", body)) == [pointer]
 
 
 @pytest.mark.parametrize(
@@ -298,14 +353,18 @@ def test_lists_filter_sort_page_and_choose(alice: Api, mixture: str):
 
     whole = alice.get(f"{path}?order_by=value&count=exact").get_json()
     first = alice.get(f"{path}?order_by=value&limit=6").get_json()
-    rest = alice.get(f"{path}?order_by=value&limit=6&cursor={first['page']['next']}").get_json()
+    rest = alice.get(f"{path}?order_by=value&limit=1000&cursor={first['page']['next']}").get_json()
 
-    assert whole["page"]["count"] == len(whole["data"]) == 10
+    values = [item["value"] for item in whole["data"]]
+    unknown = values.count(None)
+    assert whole["page"]["count"] == len(values) == sum(len(model.properties) for model in MODELS)
+    assert len(first["data"]) == 6
     assert first["data"] + rest["data"] == whole["data"]
-    assert [item["value"] for item in whole["data"]][-2:] == [None, None]
+    assert 0 < unknown < len(values)
+    assert values[-unknown:] == [None] * unknown
     chosen = alice.get(f"{path}?model=osmotic_virial&version=1&only=property_type&order_by=property_type").get_json()
     assert chosen["data"] == [{"property_type": "freezing_point"}, {"property_type": "osmolality"}]
-    assert len(alice.get("/predictions?in_domain=false").get_json()["data"]) == 2
+    assert len(alice.get("/predictions?in_domain=false").get_json()["data"]) == unknown
     full = alice.get(f"{path}?detail=full&model=warner_2022&limit=1").get_json()["data"][0]
     assert "survival = exp" in full["method"]["equation"]
     problem(alice.get(f"{path}?colour=red"), 400, "unknown_parameter")

@@ -176,6 +176,7 @@ NOT_PLANNED: Final = {
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
+    "database.repositories.publications": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.repositories.tokens": (SERVICE,),
     "database.session": (ANON, USER, SERVICE),

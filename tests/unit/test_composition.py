@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the characters are those that people write
 """Compositions in other units, against cases worked out by hand."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import pytest
 
 from app.domain.mixtures import AmountUnit
 from app.errors import InvalidError
-from app.science.composition import WATER, Part, Substance, adds_volumes, converted
+from app.science.composition import WATER, Part, Substance, adds_volumes, assumption, converted, solvent_named
 
 GLYCEROL = Substance("Glycerol", 92.094, 1258.0)
 DMSO = Substance("Dimethyl sulfoxide", 78.136, 1096.2)
@@ -143,3 +144,35 @@ def test_a_solution_without_solvent_has_shares_all_the_same():
 
     # Of equal masses there are moles in the inverse ratio of the molar masses.
     assert amounts("mole_fraction", *whole) == pytest.approx([78.136 / 170.23, 92.094 / 170.23], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Euro-Collins", "PBS", "DMEM/Ham F-12", "culture medium", "LM5 or CI-VM-1", "dmem + pbs", "TCM199", "α-MEM"],
+)
+def test_a_carrier_counts_as_water_and_the_answer_says_so(name: str):
+    ten = part(GLYCEROL, 10, "%w/w")
+    carrier = solvent_named(name)
+
+    assert amounts("mol/kg", ten, solvent=carrier) == amounts("mol/kg", ten)
+    assert f"{name} counts as pure water" in (assumption([ten], carrier, AmountUnit.MOLALITY) or "")
+    assert assumption([ten], WATER, AmountUnit.MOLALITY) is None
+    assert assumption([part(GLYCEROL, 1, "mol/L")], carrier, AmountUnit.GRAMS_PER_LITRE) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["carrier not stated", "fetal bovine serum", "90% fbs", "DMEM + 90% fbs", "silicone oil"]
+)
+def test_what_is_neither_water_nor_a_carrier_is_not_taken_for_water(name: str):
+    with pytest.raises(InvalidError) as caught:
+        amounts("mol/L", part(GLYCEROL, 10, "%w/w"), solvent=solvent_named(name))
+
+    assert f"the density of {name} is not known" in caught.value.detail
+
+
+def test_a_solvent_that_is_not_water_has_its_own_density_and_molar_mass():
+    # 1 L of DMSO solution with 92.094 g glycerol: 73.207 mL glycerol and 926.793 mL DMSO, 1015.951 g.
+    ethanolic = part(GLYCEROL, 1, "mol/L")
+
+    assert amounts("mol/kg", ethanolic, solvent=DMSO) == pytest.approx([1 / 1.015951], rel=1e-5)
+    assert amounts("mol/kg", ethanolic) == pytest.approx([1 / (0.926793 * 0.997047)], rel=1e-5)

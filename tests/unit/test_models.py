@@ -78,4 +78,4 @@ def test_what_there_is_not_is_an_error_that_says_what_there_is(choice: dict[str,
 
 def test_a_property_without_a_model_has_no_default():
     with pytest.raises(InvalidError, match="no model predicts"):
-        default_model("post_thaw_viability")
+        default_model("viscosity")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 from app.errors import InvalidError
 from app.science.composition import WATER_NAMES
+
+# What mammals' plasma has, 0.28-0.30; general knowledge, no source read.
+ISOTONIC_OSMOL_KG: Final = 0.30
+_PROTOCOL: Final = "/conditions/protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,52 @@ class Composition:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A bath: a part of the composition's solutes for some minutes, beside solutes that do not enter the cell.
+
+    The temperature is that of the conditions where the step says none.
+    """
+
+    duration_min: float
+    fraction: float = 1.0
+    """Of each molality of the composition; 0 is none of it, as in a wash."""
+    impermeant_osmolality_osmol_kg: float = ISOTONIC_OSMOL_KG
+    """Of salts and sugars that stay outside, beside those of the composition; isotonic where nothing is said."""
+    temperature_k: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Baths that cells go through, one after the other, and what is known of the cells' shape."""
+
+    steps: tuple[Step, ...]
+    cell_diameter_um: float | None = None
+    """Of a sphere."""
+    surface_to_volume_per_um: float | None = None
+    """For cells that are no spheres."""
+    inactive_volume_fraction: float | None = None
+    """Part of the isotonic volume that takes no part in osmosis."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no bath or no cell."""
+        for index, step in enumerate(self.steps):
+            place = f"{_PROTOCOL}/steps/{index}"
+            _above_zero(step.duration_min, f"{place}/duration_min", "a duration")
+            _at_least_zero(step.fraction, f"{place}/fraction", "a part")
+            _at_least_zero(step.impermeant_osmolality_osmol_kg, f"{place}/impermeant_osmolality_osmol_kg", "osmolality")
+            _above_zero(step.temperature_k, f"{place}/temperature_k", "a temperature in kelvin")
+        _above_zero(self.cell_diameter_um, f"{_PROTOCOL}/cell_diameter_um", "a diameter")
+        _above_zero(self.surface_to_volume_per_um, f"{_PROTOCOL}/surface_to_volume_per_um", "a ratio")
+        if self.cell_diameter_um is not None and self.surface_to_volume_per_um is not None:
+            pointer = f"{_PROTOCOL}/surface_to_volume_per_um"
+            raise InvalidError.at(pointer, "say this or cell_diameter_um, not both")
+        inactive = self.inactive_volume_fraction
+        if inactive is not None and not 0.0 <= inactive < 1.0:
+            pointer = f"{_PROTOCOL}/inactive_volume_fraction"
+            raise InvalidError.at(pointer, "a part of the cell is 0 or more, below 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """What a prediction holds under; None is "not said".
 
@@ -69,13 +120,17 @@ class Conditions:
     temperature_k: float | None = None
     exposure_min: float | None = None
     cell_type: str | None = None
+    protocol: Protocol | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no time or temperature."""
         if self.exposure_min is not None:
             _at_least_zero(self.exposure_min, "/conditions/exposure_min", "a time")
-        if self.temperature_k is not None and not (math.isfinite(self.temperature_k) and self.temperature_k > 0.0):
-            raise InvalidError.at("/conditions/temperature_k", "a temperature in kelvin is a number above zero")
+        _above_zero(self.temperature_k, "/conditions/temperature_k", "a temperature in kelvin")
+
+    def said(self) -> dict[str, Any]:
+        """Return what is said, as JSON has it."""
+        return _without_none(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +139,20 @@ class Case:
 
     composition: Composition
     conditions: Conditions = field(default_factory=Conditions)
+
+
+def _without_none(said: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: [_without_none(item) for item in value] if isinstance(value, (list, tuple))
+        else _without_none(value) if isinstance(value, dict) else value
+        for name, value in said.items()
+        if value is not None
+    }  # fmt: skip
+
+
+def _above_zero(value: float | None, pointer: str, what: str) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0.0):
+        raise InvalidError.at(pointer, f"{what} is a number above zero")
 
 
 def _at_least_zero(value: float, pointer: str, what: str) -> None:

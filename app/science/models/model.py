@@ -31,6 +31,15 @@ class Answer:
     value: float | None
     standard_uncertainty: float | None
     reason: str | None = None
+    curve: Curve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """How a property came to its value: the two are of equal length."""
+
+    time_min: Sequence[float]
+    values: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,8 @@ class Prediction:
     in_domain: bool
     reason: str | None
     reference: str
+    curve: Curve | None = None
+    """Not kept with a stored prediction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +89,39 @@ class Model:
             property_type=property_type,
             value=answer.value,
             unit=self.properties[property_type],
+            standard_uncertainty=answer.standard_uncertainty,
+            model=self.name,
+            version=self.version,
+            in_domain=answer.value is not None,
+            reason=answer.reason,
+            reference=self.reference,
+            curve=answer.curve,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureModel:
+    """A model of a pure molecule, which it knows by the descriptors that are kept with it."""
+
+    name: str
+    version: str
+    title: str
+    properties: Mapping[str, str]
+    """The unit of each property that it predicts: there is one."""
+    equation: str
+    parameters: tuple[Parameter, ...]
+    valid_for: str
+    reference: str
+    answer: Callable[[Mapping[str, float]], Answer]
+
+    def prediction(self, descriptors: Mapping[str, float]) -> Prediction:
+        """Return what it says of a molecule."""
+        answer = self.answer(descriptors)
+        ((property_type, unit),) = self.properties.items()
+        return Prediction(
+            property_type=property_type,
+            value=answer.value,
+            unit=unit,
             standard_uncertainty=answer.standard_uncertainty,
             model=self.name,
             version=self.version,

@@ -6,7 +6,14 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from app.errors import InvalidError
-from app.science.models import critical_cooling, glass_transition, osmotic_virial, toxicity_kinetics
+from app.science.models import (
+    critical_cooling,
+    glass_transition,
+    membrane_transport,
+    osmotic_virial,
+    post_thaw_viability,
+    toxicity_kinetics,
+)
 from app.science.models.cases import Case, Composition, Conditions
 from app.science.models.model import Model, Prediction
 
@@ -17,6 +24,8 @@ MODELS: Final[tuple[Model, ...]] = (
     toxicity_kinetics.WARNER_2022,
     glass_transition.GORDON_TAYLOR,
     critical_cooling.EXPONENTIAL_CCR,
+    membrane_transport.TWO_PARAMETER,
+    post_thaw_viability.CRYOMN,
 )
 PROPERTIES: Final = frozenset(name for model in MODELS for name in model.properties)
 

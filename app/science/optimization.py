@@ -1,0 +1,247 @@
+"""Search for mixtures: the best of a predicted property within bounds and constraints, and the price of more.
+
+The answer is a front: mixtures of which none is better than another in the objective and in the first constraint's
+quantity at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from scipy.optimize import Bounds, differential_evolution
+
+from app.errors import Fault, InvalidError
+from app.science.models.cases import Case, Composition, Conditions
+from app.science.models.fits import Array
+from app.science.models.model import Prediction
+from app.science.models.registry import default_model, evaluate_many
+
+TOTAL_MOLALITY: Final = "total_molality"
+# What the models give by formula, thousands of times a second.
+OBJECTIVES: Final = frozenset({
+    "cell_survival", "toxicity_rate", "freezing_point", "osmolality", "glass_transition_temperature",
+    "critical_cooling_rate",
+})  # fmt: skip
+QUANTITIES: Final = OBJECTIVES | {TOTAL_MOLALITY}
+MAX_CANDIDATES: Final = 6
+# Better is less of these, more of all others.
+_LESS_IS_BETTER: Final = frozenset({"toxicity_rate", "critical_cooling_rate", "freezing_point"})
+FRONT_LEVELS: Final = 6
+_GENERATIONS: Final = 60
+_POPULATION: Final = 15
+# What lies outside the models' ranges is worse than what breaks every constraint, and that worse than any value.
+_BROKEN: Final = 1e6
+_UNKNOWN: Final = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A solute that the mixture may have, with the bounds of its molality in mol per kg of solvent."""
+
+    key: str
+    name: str
+    molar_mass_g_mol: float
+    low_mol_kg: float
+    high_mol_kg: float
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Bounds of a predicted property in its own unit, or of the total molality in mol/kg; None is open."""
+
+    quantity: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def violation(self, values: Array) -> Array:
+        """Return by how much values are outside, as a part of the bound (or of 1, where that is more)."""
+        below = 0.0 if self.at_least is None else (self.at_least - values) / max(abs(self.at_least), 1.0)
+        above = 0.0 if self.at_most is None else (values - self.at_most) / max(abs(self.at_most), 1.0)
+        return np.asarray(np.maximum(np.maximum(below, above), 0.0), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is searched for: the best objective, a property, of mixtures of the candidates in one solvent."""
+
+    candidates: tuple[Candidate, ...]
+    objective: str
+    constraints: tuple[Constraint, ...] = ()
+    conditions: Conditions = field(default_factory=Conditions)
+    solvent: str = "water"
+
+    @property
+    def traded(self) -> str:
+        """Return the quantity that the front trades the objective for."""
+        return next((item.quantity for item in self.constraints if item.quantity != self.objective), TOTAL_MOLALITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One mixture of the front, with what its models say of objective and constraints."""
+
+    molality_mol_kg: Mapping[str, float]
+    predictions: tuple[Prediction, ...]
+    total_molality_mol_kg: float
+
+
+def front(problem: Problem, seed: int = 0, on_progress: Callable[[float], None] | None = None) -> list[Found]:
+    """Return mixtures from the best objective to the most of the traded quantity; the same seed gives the same.
+
+    Each is the outcome of differential evolution (Storn & Price 1997, doi:10.1023/A:1008202821328) with the traded
+    quantity held above a level.
+
+    Raises:
+        InvalidError: No mixture of the candidates meets the constraints (it says which), or no model holds for any.
+    """
+    search = _Search(problem, seed)
+    report = on_progress or (lambda _: None)
+    best = search.best(problem.objective, ())
+    report(1.0 / (FRONT_LEVELS + 2))
+    far = search.best(problem.traded, ())
+    report(2.0 / (FRONT_LEVELS + 2))
+    begin, end = search.value(best, problem.traded), search.value(far, problem.traded)
+    points = [best]
+    for index, level in enumerate(np.linspace(begin, end, FRONT_LEVELS + 1)[1:]):
+        points.append(search.best(problem.objective, (_beyond(problem.traded, float(level)),), start=far))
+        report((index + 3.0) / (FRONT_LEVELS + 2))
+    return search.found(points)
+
+
+def _beyond(quantity: str, level: float) -> Constraint:
+    slack = 1e-6 * max(abs(level), 1.0)
+    if quantity in _LESS_IS_BETTER:
+        return Constraint(quantity, at_most=level + slack)
+    return Constraint(quantity, at_least=level - slack)
+
+
+class _Search:
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self._problem = problem
+        self._seed = seed
+        quantities = {problem.objective, problem.traded, *(item.quantity for item in problem.constraints)}
+        self._properties = sorted(quantities - {TOTAL_MOLALITY})
+        self._models = sorted({_identity(name) for name in self._properties})
+
+    def best(self, quantity: str, constraints: tuple[Constraint, ...], start: Array | None = None) -> Array:
+        """Return the molalities of the best mixture."""
+        every = self._problem.constraints + constraints
+        candidates = self._problem.candidates
+
+        def costs(columns: Array) -> Array:
+            return self._costs(np.atleast_2d(columns.T), quantity, every)
+
+        solution = differential_evolution(
+            costs,  # type: ignore[arg-type] # the stubs do not know functions of many points
+            Bounds([item.low_mol_kg for item in candidates], [item.high_mol_kg for item in candidates]),
+            maxiter=_GENERATIONS,
+            popsize=_POPULATION,
+            tol=1e-6,
+            rng=self._seed,
+            polish=False,
+            vectorized=True,
+            updating="deferred",
+            init="sobol",
+            x0=start,
+        )
+        found = np.asarray(solution.x, np.float64)
+        if solution.fun >= _BROKEN:
+            raise self._refusal(found, every)
+        return found
+
+    def value(self, molality: Array, quantity: str) -> float:
+        """Return a quantity of one mixture."""
+        return float(self._values(molality[None, :])[quantity][0])
+
+    def found(self, points: Sequence[Array]) -> list[Found]:
+        """Return the mixtures that no other of them beats in both quantities, in the order of the objective."""
+        rows = np.unique(np.array(points).round(6), axis=0)
+        values = self._values(rows)
+        merits = np.column_stack(
+            [_merit(name, values[name]) for name in (self._problem.objective, self._problem.traded)]
+        )
+        kept = [
+            index for index, merit in enumerate(merits)
+            if not np.any((merits >= merit).all(axis=1) & (merits > merit).any(axis=1))
+        ]  # fmt: skip
+        kept.sort(key=lambda index: -merits[index, 0])
+        answers = self._predictions(rows[kept])
+        return [
+            Found(
+                {item.key: float(amount) for item, amount in zip(self._problem.candidates, row, strict=True) if amount},
+                tuple(answer),
+                round(float(row.sum()), 6),
+            )
+            for row, answer in zip(rows[kept], answers, strict=True)
+        ]
+
+    def _costs(self, molality: Array, quantity: str, constraints: Sequence[Constraint]) -> Array:
+        values = self._values(molality)
+        cost = -_merit(quantity, values[quantity])
+        broken = sum((item.violation(values[item.quantity]) for item in constraints), np.zeros(len(molality)))
+        cost = np.where(broken > 0.0, _BROKEN * (1.0 + broken), cost)
+        unknown = np.isnan(np.array(list(values.values()))).any(axis=0)
+        return np.asarray(np.where(unknown, _UNKNOWN, cost), np.float64)
+
+    def _values(self, molality: Array) -> dict[str, Array]:
+        """Return each quantity by mixture; NaN outside a model's range."""
+        values = {TOTAL_MOLALITY: molality.sum(axis=1)}
+        answers = self._predictions(molality)
+        for column, name in enumerate(self._properties):
+            values[name] = np.array([_number(row[column].value) for row in answers])
+        return values
+
+    def _predictions(self, molality: Array) -> list[list[Prediction]]:
+        """Return what the models say of each mixture, in the order of the properties."""
+        masses = {item.key: item.molar_mass_g_mol for item in self._problem.candidates}
+        names = {item.key: item.name for item in self._problem.candidates}
+        cases = [
+            Case(
+                Composition(dict(zip(masses, row, strict=True)), masses, self._problem.solvent, names),
+                self._problem.conditions,
+            )
+            for row in molality.tolist()
+        ]
+        if not self._properties:
+            return [[] for _ in cases]
+        answers = evaluate_many(cases, self._properties, self._models)
+        defaults = {(name, _identity(name)) for name in self._properties}
+        return [
+            sorted(
+                (item for item in row if (item.property_type, f"{item.model}@{item.version}") in defaults),
+                key=lambda item: item.property_type,
+            )
+            for row in answers
+        ]
+
+    def _refusal(self, nearest: Array, constraints: Sequence[Constraint]) -> InvalidError:
+        """Return what stands in the way of the mixture that comes nearest."""
+        (answers,) = self._predictions(nearest[None, :])
+        unknown = [Fault("", f"{item.property_type}: {item.reason}") for item in answers if item.value is None]
+        if unknown:
+            msg = "no mixture of the candidates within these bounds lies in the range of the models"
+            return InvalidError(msg, code="infeasible", faults=unknown)
+        values = self._values(nearest[None, :])
+        faults = [
+            Fault(f"/constraints/{index}", f"{item.quantity} comes to {values[item.quantity][0]:.6g} at best")
+            for index, item in enumerate(constraints)
+            if item.violation(values[item.quantity])[0] > 0.0
+        ]
+        msg = "no mixture of the candidates meets the constraints together"
+        return InvalidError(msg, code="infeasible", faults=faults)
+
+
+def _identity(property_type: str) -> str:
+    model = default_model(property_type)
+    return f"{model.name}@{model.version}"
+
+
+def _merit(quantity: str, values: Array) -> Array:
+    return -values if quantity in _LESS_IS_BETTER else values
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,108 @@
+"""Searches for mixtures: what they find, and what they say where there is nothing to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.errors import InvalidError
+from app.science.models import solutes
+from app.science.models.cases import Composition, Conditions
+from app.science.models.registry import evaluate
+from app.science.optimization import TOTAL_MOLALITY, Candidate, Constraint, Found, Problem, front
+
+MASSES = {solutes.GLYCEROL: 92.094, solutes.DMSO: 78.134, solutes.FORMAMIDE: 45.041}
+ROOM = Conditions(298.15, 30.0, "endothelial")
+THREE = tuple(Candidate(key, solutes.NAMES[key], mass, 0.0, 8.0) for key, mass in MASSES.items())
+STRONG = Problem(THREE, "cell_survival", (Constraint(TOTAL_MOLALITY, at_least=6.0),), ROOM)
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Found]:
+    return front(STRONG)
+
+
+def survival(found: Found) -> float:
+    (answer,) = (item for item in found.predictions if item.property_type == "cell_survival")
+    assert answer.value is not None
+    assert answer.standard_uncertainty
+    return answer.value
+
+
+def test_the_front_runs_from_the_best_objective_to_the_most_of_what_is_traded(found: list[Found]):
+    totals = [item.total_molality_mol_kg for item in found]
+
+    assert len(found) >= 4
+    assert totals == sorted(totals)
+    assert [survival(item) for item in found] == sorted((survival(item) for item in found), reverse=True)
+    assert totals[0] == pytest.approx(6.0, abs=0.01)
+    assert totals[-1] == pytest.approx(10.0, abs=0.01)
+
+
+def test_no_mixture_of_a_grid_beats_the_front(found: list[Found]):
+    grid = np.arange(0.0, 8.1, 1.0)
+    best = survival(found[0])
+
+    rivals = [
+        evaluate(
+            Composition(dict(zip(MASSES, point, strict=True)), MASSES), ROOM, ["cell_survival"], ["warner_weibull"]
+        )
+        for point in np.array(np.meshgrid(grid, grid, grid)).reshape(3, -1).T.tolist()
+        if 6.0 <= sum(point) <= 10.0
+    ]
+
+    values = [answer.value for (answer,) in rivals if answer.value is not None]
+    assert len(values) > 100
+    assert best >= max(values)
+
+
+def test_what_is_said_of_a_mixture_is_what_the_models_say(found: list[Found]):
+    (expected,) = evaluate(Composition(found[1].molality_mol_kg, MASSES), ROOM, ["cell_survival"], ["warner_weibull"])
+
+    assert found[1].predictions == (expected,)
+
+
+def test_the_same_seed_gives_the_same_and_progress_goes_to_the_end():
+    small = replace(STRONG, candidates=THREE[:2])
+    steps: list[float] = []
+
+    first, second = front(small, 7, steps.append), front(small, 7)
+
+    assert first == second
+    assert steps == sorted(steps)
+    assert steps[-1] == 1.0
+
+
+def test_every_constraint_is_met():
+    problem = replace(
+        STRONG, constraints=(Constraint("freezing_point", at_most=258.0), Constraint("cell_survival", at_least=0.7)),
+        candidates=THREE[:2],
+    )  # fmt: skip
+
+    mixtures = front(problem)
+
+    values = [{item.property_type: item.value for item in mixture.predictions} for mixture in mixtures]
+    assert all(value["freezing_point"] <= 258.001 and value["cell_survival"] >= 0.7 for value in values)  # type: ignore[operator]
+
+
+def test_a_constraint_that_cannot_be_met_is_named_with_the_best_that_can():
+    problem = replace(STRONG, constraints=(*STRONG.constraints, Constraint("cell_survival", at_least=0.999)))
+
+    with pytest.raises(InvalidError) as refused:
+        front(problem)
+
+    (fault,) = refused.value.faults
+    assert refused.value.code == "infeasible"
+    assert fault.pointer == "/constraints/1"
+    assert fault.detail.startswith("cell_survival comes to 0.9")
+
+
+def test_conditions_that_no_model_holds_for_are_told():
+    with pytest.raises(InvalidError, match="range of the models") as refused:
+        front(replace(STRONG, conditions=Conditions(310.0, 30.0, "endothelial")))
+
+    assert [fault.detail for fault in refused.value.faults] == [
+        "cell_survival: conditions.temperature_k 310 K is outside 295.15-301.15 K"
+    ]
