@@ -18,7 +18,6 @@ MAX_POINTS: Final = 1000
 """How many points of a series are drawn; its figures are always of all."""
 _PANEL_IN: Final = 4.2
 _COLUMNS: Final = 3
-_STYLE: Final = {"svg.fonttype": "none", "svg.hashsalt": "calibration", "text.parse_math": False, "font.size": 9}
 _COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _MARKERS: Final = "os^Dv"
 
@@ -37,13 +36,14 @@ def draw_calibration(series: Sequence[Drawn], empty: str) -> str:
     """Return an SVG of series sorted by property; `empty` is what it says where there are none."""
     # 0.6 s and 60 MB that nobody else needs.
     import matplotlib as mpl  # noqa: PLC0415
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     panels = [[*items] for _, items in groupby(series, key=lambda item: (item.property_type, item.unit))]
     columns = min(_COLUMNS, len(panels) + 1)
     rows = math.ceil((len(panels) + 1) / columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "calibration", "text.parse_math": False, "font.size": 9}
+    ):
         figure = Figure(figsize=(_PANEL_IN * columns, _PANEL_IN * rows), layout="constrained")
         if panels:
             first, *rest = figure.subplots(rows, columns, squeeze=False).flat
@@ -55,7 +55,7 @@ def draw_calibration(series: Sequence[Drawn], empty: str) -> str:
         else:
             figure.text(0.5, 0.5, empty, ha="center", va="center", wrap=True)
         text = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
 
 

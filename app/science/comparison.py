@@ -17,10 +17,10 @@ LEVELS: Final = (0.5, 0.8, 0.9, 0.95)
 WITHIN_LEVEL: Final = 0.9
 """The interval that `within_uncertainty` means: predictions state it."""
 INVERSE_VARIANCE: Final = "inverse variance, random effects"
-BORROWED_ERRORS: Final = f"{INVERSE_VARIANCE}; a result without a standard deviation has the largest standard error"
+BORROWED_ERRORS: Final = f"{INVERSE_VARIANCE}; a result without a standard deviation has the largest of the others"
 PLAIN_MEAN: Final = "plain mean: no result has a standard deviation"
 # A result that states next to no error shall not outweigh all others without limit.
-_LEAST_SHARE_OF_ERROR: Final = 1e-6
+_LEAST_SHARE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,6 @@ class Measured:
     def weight(self) -> int:
         """Return how many measurements it stands for: one where that is not said."""
         return self.replicates or 1
-
-    @property
-    def standard_error(self) -> float | None:
-        """Return the error of the value; None where none is stated, for which zero counts too."""
-        return self.standard_deviation / math.sqrt(self.weight) if self.standard_deviation else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +114,22 @@ def pooled(results: Sequence[Measured]) -> Pooled:
     that is as unsure as they make it; where they agree this is the fixed-effect mean.
     Reference: DerSimonian & Laird 1986, doi:10.1016/0197-2456(86)90046-2.
     """
-    errors = [result.standard_error for result in results]
-    known = [error for error in errors if error is not None]
+    # No deviation at all is none that anybody has measured.
+    known = [result.standard_deviation for result in results if result.standard_deviation]
     if not known:
         return _plain_mean(results)
     largest = max(known)
-    filled = [max(largest if error is None else error, largest * _LEAST_SHARE_OF_ERROR) for error in errors]
-    heterogeneity = _heterogeneity([result.value for result in results], filled)
+    deviations = [max(result.standard_deviation or largest, largest * _LEAST_SHARE) for result in results]
+    errors = [deviation / math.sqrt(result.weight) for deviation, result in zip(deviations, results, strict=True)]
+    heterogeneity = _heterogeneity([result.value for result in results], errors)
     between = heterogeneity.between_variance if heterogeneity else 0.0
-    variances = [error * error + between for error in filled]
+    variances = [error * error + between for error in errors]
     weights = _shares(variances)
     mean = sum(weight * result.value for weight, result in zip(weights, results, strict=True))
     return Pooled(
         mean=mean,
         standard_error=math.sqrt(variances[0] * weights[0]),
-        standard_deviation=_spread(results, filled, mean),
+        standard_deviation=_spread(results, deviations, mean),
         n=sum(result.weight for result in results),
         weights=weights,
         method=INVERSE_VARIANCE if len(known) == len(results) else BORROWED_ERRORS,
@@ -219,11 +215,11 @@ def _shares(variances: Sequence[float]) -> tuple[float, ...]:
     return tuple(weight / total for weight in weights)
 
 
-def _spread(results: Sequence[Measured], errors: Sequence[float], mean: float) -> float:
+def _spread(results: Sequence[Measured], deviations: Sequence[float], mean: float) -> float:
     """Return the standard deviation of a single measurement: the variance within results and that between them."""
     squares = sum(
-        result.weight * (result.weight * error * error + (result.value - mean) * (result.value - mean))
-        for result, error in zip(results, errors, strict=True)
+        result.weight * (deviation * deviation + (result.value - mean) * (result.value - mean))
+        for result, deviation in zip(results, deviations, strict=True)
     )
     return math.sqrt(squares / sum(result.weight for result in results))
 
