@@ -95,7 +95,7 @@ PREDICTIONS_OF_MOLECULE: Final = Scope(
 # The mixtures are held by then: nobody else adds predictions of them between the two looks at them.
 ADD_PREDICTIONS_SQL: Final = """
 WITH stated AS (
-    SELECT r.*, k.id AS method_id
+    SELECT r.*, k.id AS method_id, private.uuid_v7() AS new_id
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
         position int, mixture_id uuid, inputs_hash text, property_type text, model text, version text, value float8,
         unit text, standard_uncertainty float8, in_domain boolean, reason text, reference text
@@ -103,20 +103,19 @@ WITH stated AS (
     JOIN public.calculation_methods AS k ON k.name = r.model AND k.version = r.version
 ), added AS (
     INSERT INTO public.predictions (
-        mixture_id, property_type, method_id, conditions, value, unit, standard_uncertainty, in_domain, reason,
+        id, mixture_id, property_type, method_id, conditions, value, unit, standard_uncertainty, in_domain, reason,
         reference, inputs_hash, created_by
     )
-    SELECT s.mixture_id, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
+    SELECT s.new_id, s.mixture_id, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
         s.standard_uncertainty, s.in_domain, s.reason, s.reference, s.inputs_hash, %(created_by)s::uuid
     FROM stated AS s
     ORDER BY s.position
     ON CONFLICT DO NOTHING
-    RETURNING id, mixture_id, property_type, method_id
+    RETURNING id
 )
-SELECT coalesce(a.id, p.id), a.id IS NOT NULL
+-- The planner expects a single row, and would look through all that is added for each: IN it looks up.
+SELECT coalesce(p.id, s.new_id), s.new_id IN (SELECT a.id FROM added AS a)
 FROM stated AS s
-LEFT JOIN added AS a
-    ON a.mixture_id = s.mixture_id AND a.property_type = s.property_type AND a.method_id = s.method_id
 LEFT JOIN public.predictions AS p
     ON p.mixture_id = s.mixture_id AND p.property_type = s.property_type AND p.method_id = s.method_id
     AND p.inputs_hash = s.inputs_hash
