@@ -59,7 +59,7 @@ def askable(property_type: str, conditions: Mapping[str, Any]) -> dict[str, Any]
     if not said.keys() <= set(STATED_TO_MODELS):
         return None
     numbers = (value for name, value in said.items() if name != "cell_type")
-    if not all(_is_number(value) and value >= 0 for value in numbers):
+    if not all(_is_number(value) and value >= 0 for value in numbers) or said.get("temperature_k") == 0:
         return None
     return said if isinstance(said.get("cell_type", ""), str) else None
 
