@@ -104,4 +104,4 @@ def _coverage_panel(axes: Axes, series: Sequence[Drawn]) -> None:
     axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), title="coverage of the intervals")
     axes.set_xlabel("part of measurements that an interval should hold")
     axes.set_ylabel("part that it holds")
-    axes.legend(fontsize=6, loc="lower right")
+    axes.legend(fontsize=6, loc="upper left")

@@ -169,7 +169,7 @@ def _answer(group: Group, measured: Pooled | None, path: str) -> dict[str, Any]:
     return {
         "conditions": group.conditions,
         "unit": group.unit,
-        "measured": _measured(group, measured),
+        "experiments": _measured(group, measured),
         "predictions": [_prediction(item, measured) for item in _ordered(group)],
         "reason": _reason(group, measured, asked),
         "not_predicted_by": names,
@@ -212,10 +212,10 @@ def _measured(group: Group, measured: Pooled | None) -> dict[str, Any] | None:
     return {
         "mean": _number(measured.mean),
         "standard_error": _number(measured.standard_error),
-        "standard_deviation": _number(measured.standard_deviation),
+        "sd": _number(measured.standard_deviation),
         "n": measured.n,
         "results": len(group.results),
-        "experiments": len(experiments),
+        "experiment_count": len(experiments),
         "experiment_ids": experiments,
         "pooling": measured.method,
         "heterogeneity": None

@@ -73,8 +73,8 @@ def mixture(alice: Api) -> str:
 def test_predicted_and_measured_stand_side_by_side(alice: Api, mixture: str):
     found = group(alice, mixture)
 
-    assert found["measured"]["mean"] == 268.55
-    assert found["measured"]["standard_error"] == 0.1
+    assert found["experiments"]["mean"] == 268.55
+    assert found["experiments"]["standard_error"] == 0.1
     newest = found["predictions"][1]
     assert (newest["model"], newest["version"]) == ("osmotic_virial", "2")
     assert newest["value"] == pytest.approx(268.0, abs=1.0)
@@ -139,8 +139,8 @@ def test_what_no_model_predicts_says_so(alice: Api):
     found = group(alice, made)
 
     assert (found["reason"], found["compute"]) == ("no model predicts post_thaw_viability", None)
-    assert found["measured"]["pooling"].startswith("plain mean")
-    assert found["measured"]["standard_error"] is None
+    assert found["experiments"]["pooling"].startswith("plain mean")
+    assert found["experiments"]["standard_error"] is None
 
 
 def test_what_nobody_has_measured_says_so(alice: Api):
@@ -149,7 +149,7 @@ def test_what_nobody_has_measured_says_so(alice: Api):
 
     found = group(alice, made)
 
-    assert found["measured"] is None
+    assert found["experiments"] is None
     assert found["reason"] == "no experiment that you may see has measured this under these conditions"
     assert [item["residual"] for item in found["predictions"]] == [None, None]
 
@@ -172,7 +172,7 @@ def test_a_private_experiment_never_enters_anothers_comparison(alice: Api, bob: 
     before = {caller.user_id: caller.get(f"/mixtures/{public}/compare").data for caller in (bob, anon)}
     secret = measured(alice, public, {**POINT, "value": -9.9})
 
-    assert group(alice, public)["measured"]["experiments"] == 2
+    assert group(alice, public)["experiments"]["experiment_count"] == 2
     for caller in (bob, anon):
         answer = caller.get(f"/mixtures/{public}/compare")
         assert answer.data == before[caller.user_id]
@@ -190,7 +190,10 @@ def test_colleagues_see_what_their_project_holds(alice: Api, bob: Api, make_proj
     measured(alice, made, project_id=project)
     measured(alice, made)
 
-    assert (group(alice, made)["measured"]["experiments"], group(bob, made)["measured"]["experiments"]) == (2, 1)
+    assert (
+        group(alice, made)["experiments"]["experiment_count"],
+        group(bob, made)["experiments"]["experiment_count"],
+    ) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["compare", "comparisons"])

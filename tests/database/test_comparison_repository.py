@@ -97,9 +97,9 @@ def test_a_prediction_meets_what_was_measured(database: Database, world: World) 
     found = _compared(database, world.caller, mixture)
 
     group = _group(found)
-    assert group["measured"]["mean"] == 268.0
-    assert group["measured"]["standard_error"] == pytest.approx(0.1)
-    assert group["measured"]["experiment_ids"] == [str(experiment)]
+    assert group["experiments"]["mean"] == 268.0
+    assert group["experiments"]["standard_error"] == pytest.approx(0.1)
+    assert group["experiments"]["experiment_ids"] == [str(experiment)]
     assert [(item["model"], item["version"]) for item in group["predictions"]] == [
         ("osmotic_virial", "1"),
         ("osmotic_virial", "2"),
@@ -194,7 +194,7 @@ def test_survival_of_other_cells_or_exposures_is_never_pooled(database: Database
 
     (found,) = _compared(database, world.caller, mixture)["properties"]
 
-    assert [group["measured"]["experiments"] for group in found["groups"]] == [2, 1, 1, 1]
+    assert [group["experiments"]["experiment_count"] for group in found["groups"]] == [2, 1, 1, 1]
     assert found["groups"][0]["conditions"] == room
     assert "do not say temperature_k, exposure_min, cell_type" in found["groups"][3]["reason"]
 
@@ -207,7 +207,7 @@ def test_bounds_and_what_is_inconclusive_are_not_pooled(database: Database, worl
 
     found = _compared(database, world.caller, mixture)
 
-    assert _group(found)["measured"]["results"] == 2
+    assert _group(found)["experiments"]["results"] == 2
     assert [(item["what"], item["count"]) for item in found["left_out"]] == [
         ("bounds", 1),
         ("results_of_inconclusive_experiments", 1),
@@ -224,7 +224,7 @@ def test_whatever_stands_in_conditions_is_compared(
         "UPDATE experiments SET conditions = %s::jsonb WHERE id = %s", (f'{{"temperature_k": {number}}}', experiment)
     )
 
-    assert _group(_compared(database, world.caller, mixture))["measured"]["mean"] == 1000.0
+    assert _group(_compared(database, world.caller, mixture))["experiments"]["mean"] == 1000.0
 
 
 def test_a_private_experiment_on_a_public_mixture_is_seen_by_its_owner_alone(
@@ -241,7 +241,7 @@ def test_a_private_experiment_on_a_public_mixture_is_seen_by_its_owner_alone(
 
     for caller, group in seen.items():
         sees = caller in {world.caller, SERVICE}
-        assert (group["measured"] is not None) == sees
+        assert (group["experiments"] is not None) == sees
         assert (group["reason"] is None) == sees
         assert len(group["predictions"]) == 2
         data = calibrate(ComparisonReader(database.reading(caller)))[0]["data"]
