@@ -206,7 +206,7 @@ def _front(front: Front, seed: int) -> dict[str, Any]:
                 ],
                 "solvent": front.problem.solvent,
                 "total_molality_mol_kg": mixture.total_molality_mol_kg,
-                "predictions": [_told(rounded(item)) for item in mixture.predictions],
+                "predictions": [_told(item) for item in rounded(mixture.predictions)],
             }
             for mixture in front.mixtures
         ],

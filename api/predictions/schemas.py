@@ -15,7 +15,7 @@ from app.science.optimization import MAX_CANDIDATES, OBJECTIVES, QUANTITIES, Con
 from app.services.optimize_mixtures import StatedCandidate, Wish
 from app.services.predict_properties import Question
 
-_MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
+MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
 
 
 class StepSchema(Schema):
@@ -116,7 +116,7 @@ class QuestionSchema(Schema):
         validate=validate.Length(1, 100),
     )
     models = fields.List(
-        fields.String(validate=validate.OneOf(_MODEL_NAMES, error="no such model; there are {choices}")),
+        fields.String(validate=validate.OneOf(MODEL_NAMES, error="no such model; there are {choices}")),
         load_default=tuple,
         validate=validate.Length(1, 100),
         metadata={"description": "By name, all versions of it, or as name@version."},

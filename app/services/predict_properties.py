@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from app.science.composition import Part, Substance, converted, solvent_named
 from app.science.models.cases import Composition, Conditions
 from app.science.models.model import Prediction
 from app.science.models.registry import MODELS, evaluate
+from database.repositories.mixtures import Composition as StoredComposition
 from database.repositories.mixtures import MixtureRepository
 from database.repositories.molecules import MoleculeReader
 from database.repositories.predictions import NewPredictions, PredictionRepository, Stored
@@ -74,18 +75,30 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
     """
     mixtures = MixtureRepository(session)
     mixtures.hold(mixture_id)
-    stored = mixtures.composition(mixture_id)
-    composition = _composition(
-        [_stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
-    )
+    composition = composition_of(mixtures.composition(mixture_id), pointer)
     conditions = question.conditions.said()
     new = NewPredictions(
         mixture_id=mixture_id,
         conditions=conditions,
-        inputs_hash=inputs_hash(composition.molality_mol_kg, solvent_named(stored.solvent).name, conditions),
+        inputs_hash=hash_of(composition, conditions),
         predictions=_answers(composition, question),
     )
     return PredictionRepository(session).add(new)
+
+
+def composition_of(stored: StoredComposition, pointer: str = "") -> Composition:
+    """Return what the models know of a stored mixture; `pointer` is where a fault of it is shown to be.
+
+    Raises:
+        InvalidError: A conversion lacks data.
+    """
+    solutes = [_stored_solute(component, pointer) for component in stored.components]
+    return _composition(solutes, stored.solvent, pointer)
+
+
+def hash_of(composition: Composition, conditions: Mapping[str, float | str]) -> str:
+    """Return what tells this question to the models from another."""
+    return inputs_hash(composition.molality_mol_kg, solvent_named(composition.solvent).name, conditions)
 
 
 def methods() -> tuple[Method, ...]:
@@ -112,14 +125,15 @@ def methods() -> tuple[Method, ...]:
 
 
 def _answers(composition: Composition, question: Question) -> list[Prediction]:
-    predictions = evaluate(composition, question.conditions, question.properties, question.models)
-    return [rounded(item) for item in predictions]
+    return rounded(evaluate(composition, question.conditions, question.properties, question.models))
 
 
-def rounded(prediction: Prediction) -> Prediction:
-    """Return the prediction in twelve digits: more than anybody measures, and the same on every processor."""
-    value, error = prediction.value, prediction.standard_uncertainty
-    return replace(prediction, value=_rounded(value), standard_uncertainty=_rounded(error))
+def rounded(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions as they are shown and kept."""
+    return [
+        replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
+        for item in predictions
+    ]
 
 
 def _rounded(value: float | None) -> float | None:

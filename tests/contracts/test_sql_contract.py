@@ -75,6 +75,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "added": 1,
     "anyway": False,
     "body": b"{}",
+    "both": True,
     "caller": str(KEY),
     "claims": "{}",
     "completed_at": None,
@@ -88,6 +89,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "every_s": 900.0,
     "existing": 1,
     "expires_at": MOMENT,
+    "first": KEY,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
@@ -97,9 +99,11 @@ PARAMETERS: Final[dict[str, object]] = {
     "jti": "jti",
     "key": "key",
     "kinds": ["id", "inchikey", "name", "cas:cas_number"],
+    "last": KEY,
     "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
+    "limit": 200,
     "limit_ms": "2000",
     "mixture_id": KEY,
     "name": "name",
@@ -148,6 +152,7 @@ PARAMETERS: Final[dict[str, object]] = {
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     "database.migrate": {"key": 7},
+    "database.repositories.comparisons": {"conditions": ["temperature_k"]},
     "database.session": {"role": "anon"},
 }
 VALUES: Final[dict[Kind, Any]] = {
@@ -174,6 +179,7 @@ NOT_PLANNED: Final = {
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
+    "database.repositories.comparisons": (ANON, USER, SERVICE),
     "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.publications": (SERVICE,),
