@@ -23,10 +23,10 @@ from api.predictions.answers import EVALUATION, FRONT, MODEL, MODEL_LIST, STORED
 from api.predictions.schemas import EvaluationSchema, NewPredictionsSchema, OptimizationSchema, QuestionSchema
 from app.domain.mixtures import AmountUnit
 from app.errors import InvalidError, NotFoundError
-from app.science.models.model import Model, Prediction
-from app.science.models.registry import MODELS
+from app.science.models.model import Model, Prediction, StructureModel
+from app.science.models.registry import CATALOGUE
 from app.services.optimize_mixtures import Front, optimize
-from app.services.predict_properties import Question, predict_mixture, predict_stated, rounded
+from app.services.predict_properties import Question, predict_mixture, predict_molecule, predict_stated, rounded
 from database.listing import Shape
 from database.repositories.base import Document
 from database.repositories.molecules import MoleculeReader
@@ -117,7 +117,7 @@ class PredictionsResource(Resource):
                 stored = predict_mixture(effect.session, mixture_id, question, "/mixture_id")
             except NotFoundError as error:
                 raise InvalidError.at("/mixture_id", error.detail) from error
-            effect.answer = _stored(stored, mixture_id)
+            effect.answer = _stored(stored, _of_mixture(mixture_id))
         return done(effect)
 
 
@@ -158,7 +158,9 @@ class MixturePredictionsResource(Resource):
     def post(self, mixture_id: UUID, data: dict[str, Question]) -> Response:
         """Ask the models about the mixture now and keep what they say."""
         with writing() as effect:
-            effect.answer = _stored(predict_mixture(effect.session, mixture_id, data["question"]), mixture_id)
+            effect.answer = _stored(
+                predict_mixture(effect.session, mixture_id, data["question"]), _of_mixture(mixture_id)
+            )
         return done(effect)
 
 
@@ -171,6 +173,15 @@ class MoleculePredictionsResource(Resource):
     def get(self, query: ListQuery) -> Response:
         """List what was predicted of a molecule, or of a mixture that it is a component of."""
         return answer_list(PredictionReader(reading()), query, PREDICTION_FORMATS)
+
+    @access.user("predictions:write")
+    @describes(answer=STORED, status=201, again=200)
+    def post(self, molecule_id: UUID) -> Response:
+        """Ask the models of pure molecules now and keep what they say."""
+        with writing() as effect:
+            location = url_for("predictions.moleculepredictionsresource", molecule_id=molecule_id)
+            effect.answer = _stored(predict_molecule(effect.session, molecule_id), location)
+        return done(effect)
 
 
 api.add_resource(ModelsResource, "/predictions/models")
@@ -213,25 +224,28 @@ def _front(front: Front, seed: int) -> dict[str, Any]:
     }
 
 
-def _stored(stored: Stored, mixture_id: UUID) -> Response:
+def _of_mixture(mixture_id: UUID) -> str:
+    return url_for("predictions.mixturepredictionsresource", mixture_id=mixture_id)
+
+
+def _stored(stored: Stored, location: str) -> Response:
     """Return predictions with how many of them are new, 201 where any is."""
     head = f'{{"added":{stored.added},"existing":{len(stored.documents) - stored.added},"data":['
     body = head.encode() + b",".join(stored.documents) + b"]}"
     if not stored.added:
         return Response(body, content_type=JSON_TYPE)
-    location = url_for("predictions.mixturepredictionsresource", mixture_id=mixture_id)
     return Response(body, 201, {"Location": location}, content_type=JSON_TYPE)
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:
     """Return the models by name, each with its versions, the preferred one first."""
     models: dict[str, dict[str, Any]] = {}
-    for model in MODELS:
+    for model in CATALOGUE:
         models.setdefault(model.name, {"name": model.name, "versions": []})["versions"].append(_version(model))
     return models
 
 
-def _version(model: Model) -> dict[str, Any]:
+def _version(model: Model | StructureModel) -> dict[str, Any]:
     return {
         "version": model.version,
         "title": model.title,

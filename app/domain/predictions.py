@@ -24,6 +24,11 @@ def inputs_hash(molality_mol_kg: Mapping[str, float], solvent: str, conditions: 
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def structure_hash(inchikey: str) -> str:
+    """Return the SHA-256 of a molecule's structure, in hexadecimal."""
+    return hashlib.sha256(json.dumps({"inchikey": inchikey}).encode()).hexdigest()
+
+
 def _written(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
     if isinstance(value, Mapping):
         return {name: _written(item) for name, item in value.items() if item is not None}

@@ -75,6 +75,6 @@ def _asked(compositions: Mapping[UUID, Composition], question: Question) -> list
     answers = evaluate_many(cases, question.properties, question.models) if cases else []
     conditions = question.conditions.said()
     return [
-        NewPredictions(mixture_id, conditions, hash_of(composition, conditions), rounded(predictions))
+        NewPredictions(conditions, hash_of(composition, conditions), rounded(predictions), mixture_id)
         for (mixture_id, composition), predictions in zip(compositions.items(), answers, strict=True)
     ]

@@ -9,16 +9,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.domain.mixtures import AmountUnit, StatedComponent, components_of
-from app.domain.predictions import inputs_hash
+from app.domain.predictions import inputs_hash, structure_hash
 from app.domain.references import Match, keys_of
 from app.errors import Fault, InvalidError
 from app.science.composition import Part, Substance, converted, solvent_named
 from app.science.models.cases import Composition, Conditions
 from app.science.models.model import Prediction
-from app.science.models.registry import MODELS, evaluate
+from app.science.models.registry import CATALOGUE, STRUCTURE_MODELS, evaluate
 from database.repositories.mixtures import Composition as StoredComposition
 from database.repositories.mixtures import MixtureRepository
-from database.repositories.molecules import MoleculeReader
+from database.repositories.molecules import MoleculeReader, MoleculeRepository
 from database.repositories.predictions import NewPredictions, PredictionRepository, Stored
 from database.repositories.provenance import Method
 from database.session import WriteSession
@@ -86,6 +86,27 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
     return PredictionRepository(session).add(new)
 
 
+def predict_molecule(session: WriteSession, molecule_id: UUID) -> Stored:
+    """Compute what the models of pure molecules say of one and keep it; what is there already stays.
+
+    Raises:
+        NotFoundError, ForbiddenError: The caller does not see the molecule, or may not change it.
+        InvalidError: It is a polymer.
+        UnavailableError: The database does not know the models yet.
+    """
+    inchikey, descriptors = MoleculeRepository(session).hold(molecule_id)
+    if inchikey is None:
+        msg = "the models know molecules by their structure, and a polymer has none"
+        raise InvalidError(msg, code="missing_data")
+    new = NewPredictions(
+        conditions={},
+        inputs_hash=structure_hash(inchikey),
+        predictions=rounded([model.prediction(descriptors) for model in STRUCTURE_MODELS]),
+        molecule_id=molecule_id,
+    )
+    return PredictionRepository(session).add(new)
+
+
 def composition_of(stored: StoredComposition, pointer: str = "") -> Composition:
     """Return what the models know of a stored mixture; `pointer` is where a fault of it is shown to be.
 
@@ -120,7 +141,7 @@ def methods() -> tuple[Method, ...]:
                 for item in model.parameters
             },
         )
-        for model in MODELS
+        for model in CATALOGUE
     )
 
 

@@ -214,6 +214,7 @@ LOCK_MOLECULES_SQL: Final = (
     "SELECT FROM public.molecules WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 )
 MOLECULE_VERSION_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s"
+HOLD_MOLECULE_SQL: Final = "SELECT inchikey, descriptors FROM public.molecules WHERE id = %(id)s FOR NO KEY UPDATE"
 LOCK_MOLECULE_SQL: Final = "SELECT version FROM public.molecules WHERE id = %(id)s FOR UPDATE"
 
 REMOVE_IDENTIFIERS_SQL: Final = "DELETE FROM public.molecule_identifiers WHERE molecule_id = %(id)s"
@@ -371,6 +372,18 @@ class MoleculeRepository(RecordRepository, _MoleculeParts):
                 outcomes[index] = Outcome(OutcomeStatus.REFUSED, None, "this molecule cannot be stored here")
         final = [outcomes[index] for index in range(len(molecules))]
         return self._add_parts(molecules, final, merge=merge)
+
+    def hold(self, molecule_id: UUID) -> tuple[str | None, dict[str, float]]:
+        """Keep others from changing a molecule until the transaction ends; return its InChIKey and descriptors.
+
+        Raises:
+            NotFoundError, ForbiddenError: The caller does not see it, or may not change it.
+        """
+        held = self._session.rows(HOLD_MOLECULE_SQL, {"id": molecule_id})
+        if not held:
+            raise self._why_not(molecule_id, None)
+        inchikey, descriptors = held[0]
+        return inchikey, orjson.loads(descriptors)
 
     def change(self, molecule_id: UUID, changes: dict[str, object], version: int | None) -> None:
         """Change name, visibility or project of a molecule.

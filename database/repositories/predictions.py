@@ -114,21 +114,22 @@ PREDICTIONS_OF_PROJECT: Final = Scope(
     find=FIND_PROJECT_SQL,
 )
 
-# The mixtures are held by then: nobody else adds predictions of them between the two looks at them.
+# Their subjects are held by then: nobody else adds predictions of them between the two looks at them.
 ADD_PREDICTIONS_SQL: Final = """
 WITH stated AS (
     SELECT r.*, k.id AS method_id, private.uuid_v7() AS new_id
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
-        position int, mixture_id uuid, inputs_hash text, property_type text, model text, version text, value float8,
-        unit text, standard_uncertainty float8, in_domain boolean, reason text, reference text
+        position int, mixture_id uuid, molecule_id uuid, inputs_hash text, property_type text, model text,
+        version text, value float8, unit text, standard_uncertainty float8, in_domain boolean, reason text,
+        reference text
     )
     JOIN public.calculation_methods AS k ON k.name = r.model AND k.version = r.version
 ), added AS (
     INSERT INTO public.predictions (
-        id, mixture_id, property_type, method_id, conditions, value, unit, standard_uncertainty, in_domain, reason,
-        reference, inputs_hash, created_by
+        id, mixture_id, molecule_id, property_type, method_id, conditions, value, unit, standard_uncertainty,
+        in_domain, reason, reference, inputs_hash, created_by
     )
-    SELECT s.new_id, s.mixture_id, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
+    SELECT s.new_id, s.mixture_id, s.molecule_id, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
         s.standard_uncertainty, s.in_domain, s.reason, s.reference, s.inputs_hash, %(created_by)s::uuid
     FROM stated AS s
     ORDER BY s.position
@@ -136,11 +137,14 @@ WITH stated AS (
     RETURNING id
 )
 -- The planner expects a single row, and would look through all that is added for each: IN it looks up.
-SELECT coalesce(p.id, s.new_id), s.new_id IN (SELECT a.id FROM added AS a)
+SELECT coalesce(p.id, q.id, s.new_id), s.new_id IN (SELECT a.id FROM added AS a)
 FROM stated AS s
 LEFT JOIN public.predictions AS p
     ON p.mixture_id = s.mixture_id AND p.property_type = s.property_type AND p.method_id = s.method_id
     AND p.inputs_hash = s.inputs_hash
+LEFT JOIN public.predictions AS q
+    ON q.molecule_id = s.molecule_id AND q.property_type = s.property_type AND q.method_id = s.method_id
+    AND q.inputs_hash = s.inputs_hash
 ORDER BY s.position
 """
 
@@ -154,12 +158,13 @@ PREDICTION_VERSION_SQL: Final = "SELECT 1 FROM public.predictions WHERE id = %(i
 
 @dataclass(frozen=True, slots=True)
 class NewPredictions:
-    """What models say of one mixture under the same conditions."""
+    """What models say of one mixture, or of one molecule, under the same conditions."""
 
-    mixture_id: UUID
     conditions: Mapping[str, Any]
     inputs_hash: str
     predictions: Sequence[Prediction]
+    mixture_id: UUID | None = None
+    molecule_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +199,10 @@ class PredictionRepository(RecordRepository):
     remove_sql = REMOVE_PREDICTION_SQL
 
     def add(self, new: NewPredictions) -> Stored:
-        """Keep the predictions that are not there yet, and return all of them; the mixture has to be held.
+        """Keep the predictions that are not there yet, and return all of them; their subject has to be held.
 
         Raises:
-            ForbiddenError: The caller may not change the mixture.
+            ForbiddenError: The caller may not change the subject.
             UnavailableError: The database does not know a model.
         """
         kept = self._keep([new])
@@ -223,7 +228,9 @@ class PredictionRepository(RecordRepository):
         if not stated:
             return []
         rows = [
-            asdict(item) | {"position": position, "mixture_id": new.mixture_id, "inputs_hash": new.inputs_hash}
+            asdict(item)
+            | {"position": position, "mixture_id": new.mixture_id, "molecule_id": new.molecule_id}
+            | {"inputs_hash": new.inputs_hash}
             for position, (new, item) in enumerate(stated)
         ]
         parameters = {

@@ -370,6 +370,34 @@ def test_lists_filter_sort_page_and_choose(alice: Api, mixture: str):
     problem(alice.get(f"{path}?colour=red"), 400, "unknown_parameter")
 
 
+def test_a_molecules_glass_transition_is_estimated_from_its_structure_and_kept_once(service: Api, glycerol: str):
+    path = f"/molecules/{glycerol}/predictions"
+
+    first, again = service.post(path), service.post(path)
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    (kept,) = first.get_json()["data"]
+    assert (kept["molecule_id"], kept["mixture_id"]) == (glycerol, None)
+    assert (kept["model"], kept["property_type"], kept["unit"]) == (
+        "dry_glass_transition",
+        "glass_transition_temperature",
+        "K",
+    )
+    assert kept["value"] == pytest.approx(190, abs=30)
+    assert again.get_json()["data"] == [kept]
+    assert service.get(path).get_json()["data"] == [kept]
+
+
+def test_a_stranger_predicts_nothing_of_a_molecule(anon: Api, alice: Api, bob: Api, glycerol: str):
+    private = alice.post("/molecules", DMSO).get_json()["id"]
+
+    problem(anon.post(f"/molecules/{glycerol}/predictions"), 401)
+    problem(alice.post(f"/molecules/{glycerol}/predictions"), 403)
+    problem(bob.post(f"/molecules/{private}/predictions"), 404)
+    (refused,) = alice.post(f"/molecules/{private}/predictions").get_json()["data"]
+    assert refused["in_domain"] == (refused["value"] is not None)
+
+
 def test_a_molecules_predictions_are_those_of_its_mixtures(alice: Api, service: Api, mixture: str, glycerol: str):
     predicted(alice, mixture)
     other = service.post("/molecules", DMSO).get_json()["id"]

@@ -15,7 +15,7 @@ from app.domain.callers import ANON, SERVICE, Caller
 from app.domain.mixtures import AmountUnit, StatedComponent
 from app.errors import ForbiddenError, NotFoundError, StaleError
 from app.science.models.cases import Conditions
-from app.science.models.registry import MODELS
+from app.science.models.registry import CATALOGUE, MODELS
 from app.services.predict_properties import Question, methods, predict_mixture, predict_stated
 from database.listing import Detail, ListRequest, Shape
 from database.repositories.mixtures import MixtureRepository
@@ -76,14 +76,14 @@ def test_the_catalogue_is_put_once_and_follows_what_is_said(database: Database, 
         ProvenanceRepository(session).put_methods([replace(methods()[0], description="said better")])
     after = admin.execute(METHODS_SQL).fetchall()
 
-    assert len(before) == len(MODELS)
+    assert len(before) == len(CATALOGUE)
     assert again == before, "nothing is written where nothing is new"
     changed = [row for row in after if row not in before]
-    assert [row[:3] for row in changed] == [(MODELS[0].name, MODELS[0].version, "said better")]
+    assert [row[:3] for row in changed] == [(CATALOGUE[0].name, CATALOGUE[0].version, "said better")]
 
 
 def test_every_parameter_of_a_model_is_in_the_catalogue() -> None:
-    for method, model in zip(methods(), MODELS, strict=True):
+    for method, model in zip(methods(), CATALOGUE, strict=True):
         assert len(method.parameters) == len(model.parameters)
 
 

@@ -113,6 +113,7 @@ class StructureModel:
     valid_for: str
     reference: str
     answer: Callable[[Mapping[str, float]], Answer]
+    default_for: frozenset[str] = frozenset()
 
     def prediction(self, descriptors: Mapping[str, float]) -> Prediction:
         """Return what it says of a molecule."""

@@ -8,6 +8,7 @@ from typing import Final
 from app.errors import InvalidError
 from app.science.models import (
     critical_cooling,
+    dry_glass_transition,
     glass_transition,
     membrane_transport,
     osmotic_virial,
@@ -15,7 +16,7 @@ from app.science.models import (
     toxicity_kinetics,
 )
 from app.science.models.cases import Case, Composition, Conditions
-from app.science.models.model import Model, Prediction
+from app.science.models.model import Model, Prediction, StructureModel
 
 MODELS: Final[tuple[Model, ...]] = (
     osmotic_virial.VERSION_2,
@@ -27,6 +28,9 @@ MODELS: Final[tuple[Model, ...]] = (
     membrane_transport.TWO_PARAMETER,
     post_thaw_viability.CRYOMN,
 )
+STRUCTURE_MODELS: Final = (dry_glass_transition.DRY_GLASS,)
+"""What is known of a pure molecule by its structure."""
+CATALOGUE: Final[tuple[Model | StructureModel, ...]] = (*MODELS, *STRUCTURE_MODELS)
 PROPERTIES: Final = frozenset(name for model in MODELS for name in model.properties)
 
 
