@@ -26,9 +26,9 @@ from tests.plugins.database import SECRET
 
 ROLES = ("owner", "editor", "viewer")
 Steps = tuple[tuple[str, dict[str, Any]], ...]
-Keys = tuple[frozenset[UUID], frozenset[UUID], frozenset[UUID], frozenset[UUID]]
+Keys = tuple[frozenset[UUID], ...]
 
-KEPT_SQL = "SELECT user_id, owned, edited, viewed, keys FROM private.user_keys"
+KEPT_SQL = "SELECT user_id, owned, edited, viewed FROM private.user_keys"
 PROFILES_SQL = "SELECT id FROM public.user_profiles"
 MEMBERS_SQL = "SELECT team_id, user_id, role FROM public.team_members"
 WORK_SQL = """
@@ -119,21 +119,19 @@ def _expected(admin: psycopg.Connection) -> dict[UUID, Keys]:
         for worker, project, limit in work:
             if worker == team:
                 roles[user][project].add(max(role, limit, key=ROLES.index))
-    return {
-        user: _keys(user, {key: min(them, key=ROLES.index) for key, them in by.items()}) for user, by in roles.items()
-    }
+    return {user: _by_role(found) for user, found in roles.items()}
 
 
-def _keys(user: UUID, best: Mapping[UUID, str]) -> Keys:
-    by_role = [frozenset(key for key, role in best.items() if role == wanted) for wanted in ROLES]
-    return by_role[0], by_role[1], by_role[2], frozenset({user, *best})
+def _by_role(roles: Mapping[UUID, set[str]]) -> Keys:
+    best = {project: min(found, key=ROLES.index) for project, found in roles.items()}
+    return tuple(frozenset(project for project, role in best.items() if role == wanted) for wanted in ROLES)
 
 
 def _kept(admin: psycopg.Connection) -> dict[UUID, Keys]:
     kept = {}
     for user, *lists in admin.execute(KEPT_SQL):
         assert all(len(set(one)) == len(one) for one in lists)
-        kept[user] = (frozenset(lists[0]), frozenset(lists[1]), frozenset(lists[2]), frozenset(lists[3]))
+        kept[user] = tuple(map(frozenset, lists))
     return kept
 
 
@@ -420,6 +418,25 @@ def test_whoever_never_wrote_has_the_key_of_their_own(urls: DatabaseUrls) -> Non
 
     with acting(urls, caller) as member:
         assert member.rows(HELPERS_SQL) == [([caller.user_id], [caller.user_id], [], [], [])]
+
+
+PACKED_SIZE_SQL = "SELECT pg_column_size(k.owned) FROM private.user_keys AS k WHERE k.user_id = %s"
+SIZE_SQL = "SELECT pg_column_size(private.my_keys()), pg_column_size(private.my_project_ids('{owner}'))"
+
+
+def test_long_keys_are_not_unpacked_again_for_each_row(
+    urls: DatabaseUrls, admin: psycopg.Connection, scene: Scene
+) -> None:
+    owner, projects = scene.members["owner"], 200
+    for _ in range(projects - 1):
+        admin.execute(ADD_PROJECT_SQL, {"project": uuid4(), "team": scene.home_team})
+
+    unpacked = 24 + 16 * projects
+    packed = admin.execute(PACKED_SIZE_SQL, (owner.user_id,)).fetchone()
+    assert packed is not None
+    assert packed[0] < unpacked
+    with acting(urls, owner) as member:
+        assert member.rows(SIZE_SQL) == [(unpacked + 16, unpacked)]
 
 
 def test_nobody_but_the_service_reads_keys(urls: DatabaseUrls, scene: Scene) -> None:
