@@ -189,15 +189,6 @@ BEGIN
 END
 $$;
 
--- Most records have one key, and a scalar is compared in half the time of an array: a count of all reads every row.
-DROP POLICY molecules_select_authenticated ON public.molecules;
-CREATE POLICY molecules_select_authenticated ON public.molecules FOR SELECT TO authenticated
-USING (
-    is_public
-    OR acl[1] = ANY ((SELECT private.my_keys())::uuid[])
-    OR cardinality(acl) > 1 AND acl && (SELECT private.my_keys())
-);
-
 REVOKE EXECUTE ON FUNCTION
     private.refresh_user_keys(uuid[]), private.keep_user_keys(uuid[], uuid[]), private.keep_keys_of_member(),
     private.keep_keys_of_team(), private.hold_keys_of_project(), private.keep_all_keys(), private.add_user_keys()
@@ -211,10 +202,6 @@ USING (true) WITH CHECK (true);
 """
 
 DOWNGRADE_SQL: Final = """
-DROP POLICY molecules_select_authenticated ON public.molecules;
-CREATE POLICY molecules_select_authenticated ON public.molecules FOR SELECT TO authenticated
-USING (is_public OR acl && (SELECT private.my_keys()));
-
 DO $$
 BEGIN
     IF EXISTS (
