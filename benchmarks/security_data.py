@@ -2,8 +2,8 @@
 
 Every molecule is in one of 200 projects of 50 teams, and half of them are public. The structures are those of
 `benchmarks/dataset.py`, copied from its database; 800,000 are eight of each, under names and InChIKeys of their own.
-Rows are made set by set with the triggers off and the indexes dropped. Both come back as they were, and what the
-triggers would have written is compared with what was.
+Molecules and their parts are made set by set with the triggers off and the indexes dropped. Both come back as they
+were, and what the triggers would have written is compared with what was.
 """
 
 from __future__ import annotations
@@ -222,9 +222,10 @@ def _fill(source: psycopg.Connection, admin_url: str, size: int) -> None:
     with psycopg.connect(admin_url) as connection:
         with connection.transaction():
             _copy_structures(source, connection, min(size, DISTINCT))
+            _add_people(connection)
             connection.execute(TRIGGERS_OFF_SQL)
             indexes = _drop_indexes(connection)
-            _add_rows(connection, size)
+            _add_molecules(connection, size)
             connection.execute(TRIGGERS_ON_SQL)
             _restore_indexes(connection, indexes)
         _check_triggers(connection)
@@ -242,20 +243,28 @@ def _copy_structures(source: psycopg.Connection, target: psycopg.Connection, cou
     target.execute("ANALYZE structures")
 
 
-def _add_rows(connection: psycopg.Connection, size: int) -> None:
+def _add_people(connection: psycopg.Connection) -> None:
     parameters = {
         "teams": TEAMS,
         "members": MEMBERS,
         "projects": PROJECTS,
         "caller": dataset.CALLER,
         "callers": list(CALLERS_TEAMS),
+    }
+    for statement in (ADD_PEOPLE_SQL, ADD_TEAMS_SQL, ADD_MEMBERS_SQL, ADD_PROJECTS_SQL):
+        connection.execute(statement, parameters)
+
+
+def _add_molecules(connection: psycopg.Connection, size: int) -> None:
+    parameters = {
+        "teams": TEAMS,
+        "projects": PROJECTS,
         "size": size,
         "distinct": min(size, DISTINCT),
         "first": dataset.FIRST_CREATED_AT,
         "tail": dataset.ID_TAIL,
     }
-    for statement in (ADD_PEOPLE_SQL, ADD_TEAMS_SQL, ADD_MEMBERS_SQL, ADD_PROJECTS_SQL, ADD_MOLECULES_SQL):
-        connection.execute(statement, parameters)
+    connection.execute(ADD_MOLECULES_SQL, parameters)
     connection.execute("ANALYZE public.molecules")
     connection.execute(ADD_IDENTIFIERS_SQL, parameters)
     connection.execute(ADD_PROPERTY_TYPES_SQL)

@@ -64,6 +64,7 @@ SERVICE_TABLES = {
     "private.service_tokens",
     "private.token_revocations",
     "private.maintenance_runs",
+    "private.user_keys",
 }
 
 TABLES_SQL = """
