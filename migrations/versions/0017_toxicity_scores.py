@@ -17,6 +17,10 @@ down_revision = "0015_memberships"
 UPGRADE_SQL: Final = """
 -- An oral dose is context beside a score, never a part of it.
 ALTER TABLE public.toxicity_endpoints ADD COLUMN is_scored boolean NOT NULL DEFAULT true;
+DROP TRIGGER toxicity_endpoints_audit_insert ON public.toxicity_endpoints;
+DROP TRIGGER toxicity_endpoints_audit_update ON public.toxicity_endpoints;
+DROP TRIGGER toxicity_endpoints_audit_delete ON public.toxicity_endpoints;
+SELECT private.audit_table('public.toxicity_endpoints', 'toxicity_endpoints', 'id');
 
 -- The majority of the replicates with a call; a tie, or none but inconclusive ones, is inconclusive.
 CREATE VIEW public.toxicity_calls WITH (security_invoker = true) AS
@@ -85,7 +89,8 @@ CREATE INDEX toxicity_scores_ranking_idx
 ON public.toxicity_scores (coalesce(endpoint, 'all'), coalesce(cell_type, 'all'), score, id);
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX toxicity_results_potency_idx ON public.toxicity_results (potency, id) WHERE potency IS NOT NULL;
--- A score follows from results, and these are audited.
+-- A score follows from results, and these are audited: triggers keep it, and nobody else may.
+REVOKE INSERT, UPDATE, DELETE ON public.toxicity_scores FROM service_role;
 DROP TRIGGER toxicity_scores_audit_insert ON public.toxicity_scores;
 DROP TRIGGER toxicity_scores_audit_update ON public.toxicity_scores;
 DROP TRIGGER toxicity_scores_audit_delete ON public.toxicity_scores;
@@ -257,10 +262,15 @@ ALTER TABLE public.toxicity_scores
     DROP COLUMN inactive,
     DROP COLUMN active,
     DROP COLUMN endpoint;
+GRANT INSERT, UPDATE, DELETE ON public.toxicity_scores TO service_role;
 SELECT private.audit_table('public.toxicity_scores', 'toxicity_scores', 'id');
 DROP VIEW public.toxicity_doses;
 DROP VIEW public.toxicity_calls;
+DROP TRIGGER toxicity_endpoints_audit_insert ON public.toxicity_endpoints;
+DROP TRIGGER toxicity_endpoints_audit_update ON public.toxicity_endpoints;
+DROP TRIGGER toxicity_endpoints_audit_delete ON public.toxicity_endpoints;
 ALTER TABLE public.toxicity_endpoints DROP COLUMN is_scored;
+SELECT private.audit_table('public.toxicity_endpoints', 'toxicity_endpoints', 'id');
 """
 
 
