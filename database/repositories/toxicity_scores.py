@@ -31,8 +31,8 @@ RANKING: Final = Listing(
         Field("molecule_id", Kind.UUID, "x.molecule_id", Detail.MINIMAL, description="The molecule."),
         Field("name", Kind.TEXT, "m.name", Detail.MINIMAL, description="Its preferred name."),
         Field("inchikey", Kind.TEXT, "m.inchikey", nullable=True, description="Its InChIKey."),
-        Field("endpoint", Kind.TEXT, "coalesce(x.endpoint, 'all')", description="Which endpoint; `all` if not said."),
-        Field("cell_type", Kind.TEXT, "coalesce(x.cell_type, 'all')", description="Which cells; `all` if not said."),
+        Field("endpoint", Kind.TEXT, "x.ranked_endpoint", description="Which endpoint; `all` if not said."),
+        Field("cell_type", Kind.TEXT, "x.ranked_cell_type", description="Which cells; `all` if not said."),
         Field(
             "score",
             Kind.FLOAT,
@@ -158,8 +158,8 @@ CROSS JOIN LATERAL (
     FROM (SELECT) AS one
     LEFT JOIN public.toxicity_scores AS s
         ON s.molecule_id = w.id AND s.method_id = (SELECT private.toxicity_method())
-        AND coalesce(s.endpoint, 'all') = coalesce(%(endpoint)s::text, 'all')
-        AND coalesce(s.cell_type, 'all') = coalesce(%(cell_type)s::text, 'all')
+        AND s.ranked_endpoint = coalesce(%(endpoint)s::text, 'all')
+        AND s.ranked_cell_type = coalesce(%(cell_type)s::text, 'all')
 ) AS d
 ORDER BY w.position, w.id
 """
