@@ -158,11 +158,16 @@ def score_mixture(parts: Sequence[MolarScore]) -> MixtureScore:
     """
     scored = [part for part in parts if part.score is not None]
     weight = sum(part.share for part in scored)
-    coverage = sum(part.share * part.coverage for part in parts)
-    confidence = sum(part.share * part.confidence for part in scored)
+    coverage = _share(sum(part.share * part.coverage for part in parts))
+    confidence = _share(sum(part.share * part.confidence for part in scored))
     if not weight:
         return MixtureScore(None, coverage, 0.0, "no component has a conclusive hit call")
-    score = sum(part.share * part.score for part in scored if part.score is not None) / weight
+    score = _share(sum(part.share * part.score for part in scored if part.score is not None) / weight)
     missing = len(parts) - len(scored)
     reason = f"without {missing} of {len(parts)} components, which have no conclusive hit call" if missing else None
     return MixtureScore(score, coverage, confidence, reason)
+
+
+def _share(value: float) -> float:
+    # Ten tenths are a little more than one, and twelve digits are more than anybody measures.
+    return min(float(f"{value:.12g}"), 1.0)

@@ -7,13 +7,21 @@ doses. Neither is taken.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import Final
 
 from app.domain.experiments import Relation
 from app.domain.molecules import Identifier
 from app.domain.toxicity import Assay, Endpoint, NewToxicityResult
 from app.importers import records
-from app.importers.toxicity_records import RejectedRow, Row, StatedMolecule, ToxicityRecord, source_record, table
+from app.importers.toxicity_records import (
+    RejectedRow,
+    Row,
+    StatedMolecule,
+    Stream,
+    ToxicityRecord,
+    source_record,
+    table,
+)
 
 SOURCE: Final = "ice"
 ORAL: Final = Assay(
@@ -42,7 +50,7 @@ _COLUMNS: Final = frozenset(
 _RELATIONS: Final = {"": Relation.EQUAL} | {relation.value: relation for relation in Relation}
 
 
-def parse_oral_doses(stream: IO[bytes]) -> Iterator[ToxicityRecord | RejectedRow]:
+def parse_oral_doses(stream: Stream) -> Iterator[ToxicityRecord | RejectedRow]:
     """Give the chemicals of the table, each with one LD50.
 
     Raises:

@@ -8,12 +8,20 @@ other. All are kept, told apart by the sample's NCGC number.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import Final
 
 from app.domain.molecules import Identifier
 from app.domain.toxicity import Assay, Endpoint, HitCall, NewToxicityResult
 from app.importers import records
-from app.importers.toxicity_records import RejectedRow, Row, StatedMolecule, ToxicityRecord, source_record, table
+from app.importers.toxicity_records import (
+    RejectedRow,
+    Row,
+    StatedMolecule,
+    Stream,
+    ToxicityRecord,
+    source_record,
+    table,
+)
 
 SOURCE: Final = "tox21"
 _REFERENCE: Final = "Tox21 Data Challenge 2014, doi:10.3389/fenvs.2015.00085"
@@ -62,7 +70,7 @@ def assay_of_file(name: str) -> Assay | None:
     return ASSAYS[known] if known else None
 
 
-def parse_table(stream: IO[bytes]) -> Iterator[ToxicityRecord | RejectedRow]:
+def parse_table(stream: Stream) -> Iterator[ToxicityRecord | RejectedRow]:
     """Give the compounds of MoleculeNet's table, each with a result for each assay that it was tested in.
 
     Raises:
@@ -73,7 +81,7 @@ def parse_table(stream: IO[bytes]) -> Iterator[ToxicityRecord | RejectedRow]:
         yield row if isinstance(row, RejectedRow) else _compound(index, row, names)
 
 
-def parse_challenge(stream: IO[bytes], assay: Assay) -> Iterator[ToxicityRecord | RejectedRow]:
+def parse_challenge(stream: Stream, assay: Assay) -> Iterator[ToxicityRecord | RejectedRow]:
     """Give the samples of one file of the challenge, each with its one result.
 
     Raises:

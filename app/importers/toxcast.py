@@ -9,7 +9,7 @@ annotations do not know.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import IO, Final
+from typing import Final
 
 import orjson
 
@@ -22,6 +22,7 @@ from app.importers.toxicity_records import (
     RejectedRow,
     Row,
     StatedMolecule,
+    Stream,
     ToxicityRecord,
     slug,
     source_record,
@@ -76,7 +77,7 @@ _SUBSTANCE_COLUMNS: Final = frozenset(
 )
 
 
-def parse_genes(stream: IO[bytes]) -> dict[str, str]:
+def parse_genes(stream: Stream) -> dict[str, str]:
     """Return the gene symbols of assays by their aeid, several with a bar between them.
 
     Raises:
@@ -89,7 +90,7 @@ def parse_genes(stream: IO[bytes]) -> dict[str, str]:
     return {aeid: found for aeid, symbols in genes.items() if (found := records.text("|".join(symbols), 100))}
 
 
-def parse_assays(stream: IO[bytes], genes: Mapping[str, str] | None = None) -> Iterator[Assay | RejectedRow]:
+def parse_assays(stream: Stream, genes: Mapping[str, str] | None = None) -> Iterator[Assay | RejectedRow]:
     """Give the assays of the annotations' combined table; `genes` are the symbols by aeid.
 
     Raises:
@@ -99,7 +100,7 @@ def parse_assays(stream: IO[bytes], genes: Mapping[str, str] | None = None) -> I
         yield row if isinstance(row, RejectedRow) else _assay(index, row, genes or {})
 
 
-def parse_substances(stream: IO[bytes]) -> Iterator[tuple[str, StatedMolecule] | RejectedRow]:
+def parse_substances(stream: Stream) -> Iterator[tuple[str, StatedMolecule] | RejectedRow]:
     """Give DSSTox's substances by ToxCast's code for them: a C and the digits of the CAS number.
 
     The file is in latin-1, and nothing but a carriage return ends its records.
@@ -112,7 +113,7 @@ def parse_substances(stream: IO[bytes]) -> Iterator[tuple[str, StatedMolecule] |
 
 
 def parse_hit_calls(
-    stream: IO[bytes], assays: Mapping[str, Assay], substances: Mapping[str, StatedMolecule]
+    stream: Stream, assays: Mapping[str, Assay], substances: Mapping[str, StatedMolecule]
 ) -> Iterator[ToxicityRecord | RejectedRow]:
     """Give the chemicals of the matrix, each with its calls; `assays` by name, `substances` by code.
 
@@ -133,7 +134,7 @@ def parse_hit_calls(
         yield _chemical(index, row, known, substances)
 
 
-def parse_ctx(stream: IO[bytes], assays: Mapping[str, Assay]) -> Iterator[ToxicityRecord | RejectedRow]:
+def parse_ctx(stream: Stream, assays: Mapping[str, Assay]) -> Iterator[ToxicityRecord | RejectedRow]:
     """Give the samples of an answer of the CTX bioactivity service; `assays` by aeid.
 
     Raises:

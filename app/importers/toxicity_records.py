@@ -49,10 +49,12 @@ class RejectedRow:
 
 
 Row = Mapping[str, str]
+Stream = IO[bytes] | io.BufferedIOBase
+"""Bytes as they come: of a file, a decompressor or a request's body."""
 
 
 def table(
-    stream: IO[bytes], needed: frozenset[str], *, encoding: str = "utf-8", delimiter: str = ","
+    stream: Stream, needed: frozenset[str], *, encoding: str = "utf-8", delimiter: str = ","
 ) -> Iterator[tuple[int, Row | RejectedRow]]:
     """Give the rows of a table with their index, whatever ends its records: LF, CR LF or CR alone.
 

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ from app.domain.molecules import Identifier
 from app.domain.toxicity import Assay, Endpoint, HitCall
 from app.errors import InvalidError
 from app.importers import ice, tox21, toxcast
-from app.importers.toxicity_records import RejectedRow, StatedMolecule, ToxicityRecord
+from app.importers.toxicity_records import RejectedRow, StatedMolecule, Stream, ToxicityRecord
 
 PROJECT = Path(__file__).parents[2]
 RECORDINGS = PROJECT / "tests" / "recordings" / "toxicity"
@@ -29,11 +29,11 @@ needs_real_files = pytest.mark.skipif(not (REAL / "tox21").is_dir(), reason=f"th
 _T = TypeVar("_T")
 
 
-def recording(name: str) -> IO[bytes]:
+def recording(name: str) -> io.BytesIO:
     return io.BytesIO((RECORDINGS / name).read_bytes())
 
 
-def real(name: str) -> IO[bytes]:
+def real(name: str) -> gzip.GzipFile:
     return gzip.open(REAL / name)
 
 
@@ -219,7 +219,7 @@ def test_doses_are_read_with_their_relation_and_never_as_hit_calls() -> None:
 # All of them.
 
 AHR = tox21.ASSAYS["NR-AhR"]
-PARSERS: dict[str, Callable[[IO[bytes]], Iterator[Any]]] = {
+PARSERS: dict[str, Callable[[Stream], Iterator[Any]]] = {
     "table": tox21.parse_table,
     "challenge": lambda stream: tox21.parse_challenge(stream, AHR),
     "assays": toxcast.parse_assays,
