@@ -22,7 +22,7 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset, report, security_report
+from benchmarks import dataset, report, security_report, toxicity
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
 from benchmarks.load import LoadError
@@ -34,6 +34,7 @@ from benchmarks.scenarios import FURTHER, TARGETED, Scenario
 from benchmarks.security import SecurityReport, measure_security
 from benchmarks.security_data import SIZES
 from benchmarks.targets import Cell
+from benchmarks.toxicity import ToxicityReport, measure_toxicity
 from database import migrate
 from database.embedded import EmbeddedServer
 from database.urls import database_urls
@@ -64,7 +65,8 @@ FULL: Final = Plan(
 QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15)
 SERVICE: Final = "service"
 SECURITY: Final = "security"
-SECTIONS: Final = (SERVICE, SECURITY)
+TOXICITY: Final = "toxicity"
+SECTIONS: Final = (SERVICE, SECURITY, TOXICITY)
 
 
 @click.command(name="bench")
@@ -72,7 +74,7 @@ SECTIONS: Final = (SERVICE, SECURITY)
 @click.option(
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
-@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section: the service, or row-level security.")
+@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section.")
 def main(*, as_json: bool, quick: bool, only: str | None) -> None:
     """Measure the service, its peers and the limit side by side, and the price of row-level security."""
     notes = Console(stderr=True, highlight=False)
@@ -97,6 +99,7 @@ class Results:
 
     service: Report | None = None
     security: SecurityReport | None = None
+    toxicity: ToxicityReport | None = None
 
 
 def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
@@ -109,12 +112,13 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
     """
     load_before = os.getloadavg()[0]
     with ExitStack() as stack:
-        arena = _enter_arena(stack, say)
+        arena = _enter_arena(stack, say, has_structures=sections != [TOXICITY])
         return Results(
             service=_run_service(arena, plan, load_before, say) if SERVICE in sections else None,
             security=measure_security(arena.admin_url, arena.secret, plan.sizes, plan.security_rounds, say)
             if SECURITY in sections
             else None,
+            toxicity=measure_toxicity(arena, plan.rounds, plan.seconds, say) if TOXICITY in sections else None,
         )
 
 
@@ -142,7 +146,11 @@ def _run_service(arena: Arena, plan: Plan, load_before: float, say: Callable[[st
 
 def _document(results: Results) -> dict[str, object]:
     document = {} if results.service is None else report.to_json(results.service)
-    return document if results.security is None else document | {"security": security_report.to_json(results.security)}
+    if results.security is not None:
+        document |= {"security": security_report.to_json(results.security)}
+    if results.toxicity is not None:
+        document |= {"toxicity": toxicity.to_json(results.toxicity)}
+    return document
 
 
 def _print(results: Results, console: Console) -> None:
@@ -150,6 +158,8 @@ def _print(results: Results, console: Console) -> None:
         report.print_tables(results.service, console)
     if results.security is not None:
         security_report.print_tables(results.security, console)
+    if results.toxicity is not None:
+        toxicity.print_tables(results.toxicity, console)
 
 
 def measure(
@@ -184,17 +194,19 @@ def _records(answer: dict[str, object]) -> object:
     return answer.get("data", answer)
 
 
-def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
+def _enter_arena(stack: ExitStack, say: Callable[[str], None], *, has_structures: bool) -> Arena:
     shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
-    dataset.require_structures(shared)
+    if has_structures:
+        dataset.require_structures(shared)
     stack.enter_context(_alone(FOLDER))
     base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
     secret = secrets.token_urlsafe(48)
     urls = database_urls(base_url, None, secret)
     migrate.upgrade(urls, secret=secret, log=say)
-    began_s = time.monotonic()
-    dataset.load(urls.admin, shared, say)
-    say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
+    if has_structures:
+        began_s = time.monotonic()
+        dataset.load(urls.admin, shared, say)
+        say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
     token = issue_token(secret, role="authenticated", ttl_s=TOKEN_TTL_S, sub=dataset.CALLER)
     claims_json = TokenVerifier(secret, jwks=None, issuer=None).verify(token).claims_json
     return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)

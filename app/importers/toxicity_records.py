@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from app.domain.molecules import Identifier
 from app.domain.toxicity import NewToxicityResult
@@ -62,7 +62,7 @@ def table(
         InvalidError: The table has no header with the columns needed.
     """
     csv.field_size_limit(_MAX_CELL)
-    lines = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
+    lines = io.TextIOWrapper(cast("IO[bytes]", stream), encoding=encoding, errors="replace", newline="")
     try:
         reader = csv.reader(lines, delimiter=delimiter)
         header = next(reader, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -157,8 +157,7 @@ class AssayRepository(WriteRepository):
 
         The service role makes those that are not known yet and come with enough to be made.
         """
-        # Of one key, what says most.
-        assays = {assay.key: assay for assay in sorted(stated, key=lambda assay: assay.is_annotated)}
+        assays = _merged(stated)
         found = self.find(list(assays))
         missing = [assay for key, assay in assays.items() if not _covers(found.get(key, []), assay)]
         is_any_new = self._caller.role == "service_role" and self.put(missing)
@@ -198,6 +197,18 @@ class AssayRepository(WriteRepository):
     def refresh_coverage(self) -> None:
         """Let the scores that are kept know how many assays there are now."""
         self._session.rows(REFRESH_COVERAGE_SQL, {})
+
+
+def _merged(stated: Iterable[Assay]) -> dict[AssayKey, Assay]:
+    """Return of each key what says most, with the endpoints that any has."""
+    assays: dict[AssayKey, Assay] = {}
+    for assay in stated:
+        known = assays.setdefault(assay.key, assay)
+        if known != assay and assay.endpoints:
+            fuller = known if known.is_annotated else assay
+            endpoints = tuple(dict.fromkeys((*known.endpoints, *assay.endpoints)))
+            assays[assay.key] = replace(fuller, endpoints=endpoints)
+    return assays
 
 
 def _covers(found: Sequence[FoundAssay], assay: Assay) -> bool:
