@@ -72,7 +72,9 @@ ALTER TABLE public.toxicity_scores
     ADD COLUMN conflicting integer NOT NULL DEFAULT 0
         CONSTRAINT toxicity_scores_conflicting_check CHECK (conflicting >= 0),
     -- Row-level security keeps a condition on coalesce(...), which might leak, from any index: so they are columns.
+    -- squawk-ignore adding-field-with-default
     ADD COLUMN ranked_endpoint text GENERATED ALWAYS AS (coalesce(endpoint, 'all')) STORED,
+    -- squawk-ignore adding-field-with-default
     ADD COLUMN ranked_cell_type text GENERATED ALWAYS AS (coalesce(cell_type, 'all')) STORED;
 ALTER TABLE public.toxicity_scores
     -- squawk-ignore adding-foreign-key-constraint, constraint-missing-not-valid
