@@ -19,6 +19,7 @@ from api.projects import routes as projects
 from api.system import routes as system
 from api.teams import routes as teams
 from api.tokens import routes as tokens
+from api.toxicity import routes as toxicity
 
 BASE_PATH: Final = "/api/v1"
 BLUEPRINTS: Final = (
@@ -27,6 +28,7 @@ BLUEPRINTS: Final = (
     experiments.blueprint,
     predictions.blueprint,
     comparisons.blueprint,
+    toxicity.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import includes, predictions, report, security_report
+from benchmarks import includes, predictions, report, security_report, toxicity
 from benchmarks.run import Run
 from benchmarks.science.report import measure_science, print_lines
 from benchmarks.security import SecurityReport, measure_security
@@ -39,10 +39,16 @@ def _includes(run: Run) -> list[includes.Comparison]:
     return includes.measure_includes(arena.admin_url, arena.secret, 10 if run.quick else 30, run.say)
 
 
+def _toxicity(run: Run) -> toxicity.ToxicityReport:
+    rounds, seconds = (2, 1) if run.quick else (3, 3)
+    return toxicity.measure_toxicity(run.arena(with_molecules=False), rounds, seconds, run.say)
+
+
 SECTIONS: Final = (
     Section("service", measure_service, report.to_json, report.print_tables),
     Section("security", _security, security_report.to_json, security_report.print_tables),
     Section("includes", _includes, includes.to_json, includes.print_tables),
+    Section("toxicity", _toxicity, toxicity.to_json, toxicity.print_tables),
     Section(
         "predictions",
         lambda run: predictions.measure_predictions(7, run.say),

@@ -23,7 +23,7 @@ from api.common.results import done
 from api.mixtures.answers import COMPOSITION
 from api.mixtures.schemas import ComponentsSchema, CompositionQuerySchema, MixtureChangeSchema, NewMixtureSchema
 from app.domain.mixtures import AmountUnit, Component, NewMixture, StatedComponent, components_of
-from app.domain.references import choose, keys_of
+from app.domain.references import by_key, choose, keys_of
 from app.errors import InvalidError
 from app.science.composition import Part, Substance, assumption, converted, solvent_named
 from database.listing import Shape
@@ -165,7 +165,7 @@ def _solvent(name: str) -> Substance:
     if solvent.molar_mass_g_mol is not None:
         return solvent
     try:
-        molecule = choose(name, MoleculeReader(reading()).lookup(keys_of(name), densities=True))
+        molecule = choose(name, by_key(MoleculeReader(reading()).lookup(keys_of(name), densities=True)))
     except InvalidError:
         return solvent
     return Substance(molecule.name, molecule.molar_mass_g_mol, molecule.density_kg_m3)

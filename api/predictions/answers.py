@@ -25,7 +25,7 @@ _VERSION: Final = record(
 _MODEL: Final = record(name=TEXT, versions=array(_VERSION))
 MODEL: Final = Answer("Model", _MODEL, has_etag=True)
 MODEL_LIST: Final = Answer("ModelList", record(data=array(_MODEL)))
-_EVALUATED: Final = record(
+PREDICTION: Final = record(
     property_type=TEXT,
     value=_OPTIONAL_NUMBER,
     unit=TEXT,
@@ -38,8 +38,8 @@ _EVALUATED: Final = record(
 )
 _NUMBERS: Final = array({"type": "number"})
 # Where a value has a history, as the cell's volume in a protocol has.
-_EVALUATED["properties"]["curve"] = record(time_min=_NUMBERS, values=_NUMBERS)
-EVALUATION: Final = Answer("EvaluationAnswer", record(predictions=array(_EVALUATED)))
+PREDICTION["properties"]["curve"] = record(time_min=_NUMBERS, values=_NUMBERS)
+EVALUATION: Final = Answer("EvaluationAnswer", record(predictions=array(PREDICTION)))
 FRONT: Final = Answer(
     "OptimizationAnswer",
     record(
@@ -51,7 +51,7 @@ FRONT: Final = Answer(
                 components=array(record(molecule_id=UUID_TEXT, name=TEXT, amount={"type": "number"}, unit=TEXT)),
                 solvent=TEXT,
                 total_molality_mol_kg={"type": "number"},
-                predictions=array(_EVALUATED),
+                predictions=array(PREDICTION),
             )
         ),
     ),

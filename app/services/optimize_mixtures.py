@@ -9,7 +9,7 @@ from typing import Final
 
 from gevent import get_hub
 
-from app.domain.references import Match, choose, keys_of
+from app.domain.references import Match, by_key, choose, keys_of
 from app.errors import Fault, InvalidError, UnavailableError
 from app.science.models.cases import Conditions
 from app.science.optimization import Candidate, Constraint, Found, Problem, front
@@ -80,7 +80,8 @@ def optimize(molecules: MoleculeReader, wish: Wish) -> Front:
 
 
 def _candidates(molecules: MoleculeReader, stated: Sequence[StatedCandidate]) -> dict[str, Match]:
-    matches = molecules.lookup([*dict.fromkeys(key for item in stated for key in keys_of(item.reference))])
+    found = molecules.lookup([*dict.fromkeys(key for item in stated for key in keys_of(item.reference))])
+    matches = by_key(found)
     known: dict[str, Match] = {}
     faults: list[Fault] = []
     for index, item in enumerate(stated):

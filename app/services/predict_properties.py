@@ -36,7 +36,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Solute:
+class Solute:
     """A part of a composition with the key that models know it by."""
 
     key: str
@@ -58,8 +58,8 @@ def predict_stated(
         _stated_solute(known[item.molecule_id], item.amount, item.unit, f"{_WHOLE}/{index}/unit")
         for index, item in enumerate(components_of(components, matches, _WHOLE))
     ]
-    composition = _composition(solutes, solvent, _WHOLE)
-    return _answers(composition, question)
+    composition = solution_of(solutes, solvent, _WHOLE)
+    return answers(composition, question)
 
 
 def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question, pointer: str = "") -> Stored:
@@ -81,7 +81,7 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
         mixture_id=mixture_id,
         conditions=conditions,
         inputs_hash=hash_of(composition, conditions),
-        predictions=_answers(composition, question),
+        predictions=answers(composition, question),
     )
     return PredictionRepository(session).add(new)
 
@@ -113,8 +113,8 @@ def composition_of(stored: StoredComposition, pointer: str = "") -> Composition:
     Raises:
         InvalidError: A conversion lacks data.
     """
-    solutes = [_stored_solute(component, pointer) for component in stored.components]
-    return _composition(solutes, stored.solvent, pointer)
+    solutes = [stored_solute(component, pointer) for component in stored.components]
+    return solution_of(solutes, stored.solvent, pointer)
 
 
 def hash_of(composition: Composition, conditions: Mapping[str, float | str]) -> str:
@@ -145,7 +145,8 @@ def methods() -> tuple[Method, ...]:
     )
 
 
-def _answers(composition: Composition, question: Question) -> list[Prediction]:
+def answers(composition: Composition, question: Question) -> list[Prediction]:
+    """Return what the models say of a composition, as it is shown and kept."""
     return rounded(evaluate(composition, question.conditions, question.properties, question.models))
 
 
@@ -161,7 +162,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.12g}")
 
 
-def _composition(solutes: Sequence[_Solute], solvent: str, pointer: str) -> Composition:
+def solution_of(solutes: Sequence[Solute], solvent: str, pointer: str) -> Composition:
+    """Return a solution as the models count it.
+
+    Raises:
+        InvalidError: A conversion lacks data.
+    """
     parts = [solute.part for solute in solutes]
     _refuse_without_mass(parts)
     amounts = converted(parts, solvent_named(solvent), AmountUnit.MOLALITY, pointer)
@@ -190,12 +196,13 @@ def _refuse_without_mass(parts: Sequence[Part]) -> None:
         raise InvalidError(msg, code="missing_data", faults=faults)
 
 
-def _stated_solute(molecule: Match, amount: float, unit: AmountUnit, pointer: str) -> _Solute:
+def _stated_solute(molecule: Match, amount: float, unit: AmountUnit, pointer: str) -> Solute:
     substance = Substance(molecule.name, molecule.molar_mass_g_mol, molecule.density_kg_m3)
-    return _Solute(molecule.inchikey or str(molecule.id), Part(substance, amount, unit, pointer))
+    return Solute(molecule.inchikey or str(molecule.id), Part(substance, amount, unit, pointer))
 
 
-def _stored_solute(component: dict[str, Any], pointer: str) -> _Solute:
+def stored_solute(component: dict[str, Any], pointer: str) -> Solute:
+    """Return a component of a stored mixture as a part of a solution."""
     substance = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
     part = Part(substance, component["amount"], AmountUnit(component["unit"]), pointer)
-    return _Solute(component["inchikey"] or component["molecule_id"], part)
+    return Solute(component["inchikey"] or component["molecule_id"], part)

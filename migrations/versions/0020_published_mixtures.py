@@ -11,7 +11,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0020_published_mixtures"
-down_revision = "0016_user_keys"
+down_revision = "0017_toxicity_scores"
 
 UPGRADE_SQL: Final = """
 ALTER TABLE public.mixtures

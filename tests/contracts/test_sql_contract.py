@@ -59,6 +59,7 @@ from database.repositories.predictions import (
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
+from database.repositories.toxicity import RESULTS, RESULTS_OF_MOLECULE
 from database.session import READ_PREAMBLE_SQL
 from database.urls import DatabaseUrls
 from tests import factories
@@ -77,6 +78,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "body": b"{}",
     "both": True,
     "caller": str(KEY),
+    "cell_type": None,
     "claims": "{}",
     "completed_at": None,
     "conditions": "{}",
@@ -85,6 +87,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "densities": True,
     "description": None,
     "display_name": None,
+    "endpoint": None,
     "error": "why",
     "every_s": 900.0,
     "existing": 1,
@@ -106,6 +109,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "limit": 200,
     "limit_ms": "2000",
     "mixture_id": KEY,
+    "molecule_id": KEY,
     "name": "name",
     "notes": None,
     "outcome": "pass",
@@ -177,7 +181,7 @@ NOT_PLANNED: Final = {
     "database.session.CHECK_DEFERRED_SQL": "ends every dry run",
     "database.session.DEFER_SQL": "goes on after that",
 }
-# Who sends the statements of a module; a user, and the service role, where it is not here.
+# Who sends the statements of a module, or a single one; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.comparisons": (ANON, USER, SERVICE),
     "database.repositories.maintenance": (SERVICE,),
@@ -185,6 +189,8 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.publications": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.repositories.tokens": (SERVICE,),
+    "database.repositories.toxicity.IMPORT_RESULTS_SQL": (SERVICE,),
+    "database.repositories.toxicity_assays": (SERVICE,),
     "database.session": (ANON, USER, SERVICE),
 }
 # Who reads a listing; everybody, where it is not here.
@@ -204,6 +210,7 @@ SCOPED: Final = {
     PREDICTIONS_OF_MIXTURE: PREDICTIONS,
     PREDICTIONS_OF_MOLECULE: PREDICTIONS,
     PREDICTIONS_OF_PROJECT: PREDICTIONS,
+    RESULTS_OF_MOLECULE: RESULTS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
@@ -328,7 +335,7 @@ def test_the_statements_are_found() -> None:
 @pytest.mark.parametrize("name", sorted(set(CONSTANTS) - set(NOT_PLANNED)))
 def test_a_constant_is_planned_as_whoever_sends_it(planner: Planner, name: str) -> None:
     module = name.rpartition(".")[0]
-    callers: tuple[Caller | None, ...] = SENDERS.get(module, (USER, SERVICE))
+    callers: tuple[Caller | None, ...] = SENDERS.get(name, SENDERS.get(module, (USER, SERVICE)))
 
     for caller in (None,) if module in ADMIN_MODULES else callers:
         if name.endswith("ENSURE_PROFILE_SQL") and caller is ANON:
