@@ -10,6 +10,7 @@ Connections are had for the length of a block or of one read, never to keep.
 
 from __future__ import annotations
 
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ class _Hold:
 
 
 class _Connections(ConnectionPool[WatchedConnection]):
-    """psycopg's pool, with three things more: it gives up, resizes by what it has, and fills up again."""
+    """psycopg's pool, with a little more: it gives up, resizes by what it has, weeds, and fills up again."""
 
     def reconnect_failed(self) -> None:
         """Let those who wait know that nothing can be had; they wait on where a connection may come back."""
@@ -83,6 +84,24 @@ class _Connections(ConnectionPool[WatchedConnection]):
             self._min_size, self._max_size = self._check_size(min_size, max_size)
             self.max_waiting = self._max_size * _MAX_WAITING_PER_CONNECTION
         self.fill_up()
+
+    def weed(self) -> int:
+        """Replace idle connections that the server has ended, and return how many; no round trip is made.
+
+        Nothing is due on an idle connection: what can be read there is a farewell, or the end.
+        """
+        poll = select.poll()
+        with self._lock:
+            idle = {connection.pgconn.socket: connection for connection in self._pool if not connection.closed}
+            for descriptor in idle:
+                poll.register(descriptor, select.POLLIN)
+            ended = [idle[descriptor] for descriptor, _ in poll.poll(0)] if idle else []
+            for connection in ended:
+                self._pool.remove(connection)
+        for connection in ended:
+            self._close_connection(connection)
+            self.run_task(AddConnection(self))
+        return len(ended)
 
     def fill_up(self) -> None:
         """Open what is missing to the floor: attempts to connect are given up after a while."""
@@ -158,7 +177,8 @@ class Pool:
         self._pool.resize(min(self._pool.min_size, max_size), max_size)
 
     def look_after(self, now_s: float) -> None:
-        """Adapt the floor to the demand since the last look, fill up to it, and report what is held for long."""
+        """Adapt the floor to the demand since the last look, replace what died, and report what is held for long."""
+        self.measures.losses += self._pool.weed()
         peak, self._peak = self._peak, len(self._held)
         floor = self._floor.after(peak, self._pool.max_size, now_s)
         if floor != self._pool.min_size:
