@@ -91,14 +91,14 @@ def be_read_only(world: World) -> None:
 def freeze(world: World) -> None:
     """Pass nothing on, refuse nothing, say nothing."""
     world.network.freeze()
-    time.sleep(6.0)
+    time.sleep(5.0)
     world.network.thaw()
 
 
 def be_slow(world: World) -> None:
     """Pass everything on after five seconds."""
     world.network.latency_s = 5.0
-    time.sleep(6.0)
+    time.sleep(5.0)
     world.network.latency_s = 0.0
 
 
@@ -168,7 +168,7 @@ def test_at_work_nothing_is_lost_done_twice_or_answered_500(
         healed_s = time.monotonic()
         time.sleep(AFTER_S)
 
-    print(dict(history.counts()))  # noqa: T201 - shown where the test fails
+    assert history.counts()["write", 201] >= 10
     assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
     assert _settle(faulty_app, server) == []
 
@@ -188,13 +188,4 @@ def test_when_idle_the_first_calls_afterwards_succeed(
 
     assert Counter(event.status for event in clients.history.events) == {200: 2, 201: 1}
     assert time.monotonic() - healed_s < 2.0
-    print(
-        _settle(faulty_app, server),
-        len(network._links),
-        server.execute(
-            "SELECT pid, state, usename, backend_start, state_change, now(), left(query,60) FROM pg_stat_activity WHERE usename LIKE 'cryo%'"
-        ),
-    )
-    for l in network._links:
-        print(l.client.transport, l.server.transport)
     assert _settle(faulty_app, server) == []
