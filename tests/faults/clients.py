@@ -10,28 +10,61 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
-from flask import Flask
-from werkzeug.test import TestResponse
+import requests
+from werkzeug.wrappers import Response
 
 from app.errors import UnavailableError
 from app.services.minting import issue_token
 from tests.faults.history import Activity, Event, History
-from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
 JOIN_TIMEOUT_S: Final = 30.0
+TIMEOUT_S: Final = 20.0
 PAUSE_S: Final = 0.01
 PROBLEM: Final = "application/problem+json"
 
 
+class Caller(Protocol):
+    """Whoever sends requests, within this process or over HTTP."""
+
+    def request(self, method: str, path: str, **kwargs: Any) -> Response:
+        """Send a request below /api/v1 and return the whole answer."""
+        ...
+
+
+@dataclass
+class HttpCaller:
+    """A caller with connections of its own to a web server."""
+
+    url: str
+    token: str | None = None
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def request(self, method: str, path: str, **kwargs: Any) -> Response:
+        """Send a request below /api/v1 and return the whole answer.
+
+        Raises:
+            UnavailableError: It ended before it was whole.
+        """
+        headers = kwargs.pop("headers", {}) | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        try:
+            with self.session.request(
+                method, f"{self.url}/api/v1{path}", headers=headers, timeout=TIMEOUT_S, **kwargs
+            ) as answer:
+                return Response(answer.content, answer.status_code, dict(answer.headers))
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise UnavailableError("the answer is not whole") from error
+
+
 @dataclass
 class Clients:
-    """Some clients of each activity on one app."""
+    """Some clients of each activity on one service."""
 
-    app: Flask
+    caller: Callable[[str | None], Caller]
+    """Makes one with a token, or without."""
     streamed: int
     """How many lines a whole stream has."""
     history: History = field(default_factory=History)
@@ -68,20 +101,20 @@ class Clients:
                 return
 
     def _read(self) -> None:
-        api = Api(self.app.test_client())
+        api = self.caller(None)
         for _ in self._turns():
-            response, event = self._ask("read", lambda: api.get("/molecules?limit=5"))
-            fault = "" if event.status != 200 or len(response.get_json()["data"]) == 5 else response.text
+            response, event = self._ask("read", lambda: api.request("GET", "/molecules?limit=5"))
+            right = event.status != 200 or len(response.get_json()["data"]) == 5
+            fault = "" if right else response.get_data(as_text=True)
             self._note(event, fault=fault)
 
     def _write(self) -> None:
-        user_id = uuid4()
-        api = Api(self.app.test_client(), issue_token(SECRET, role="authenticated", ttl_s=3600, sub=user_id), user_id)
+        api = self.caller(issue_token(SECRET, role="authenticated", ttl_s=3600, sub=uuid4()))
         for number in self._turns():
             name = str(uuid4())
             key = str(uuid4()) if number % 2 else None
             headers = {"Idempotency-Key": key} if key else {}
-            send = partial(api.post, "/teams", {"name": name}, headers=headers)
+            send = partial(api.request, "POST", "/teams", json={"name": name}, headers=headers)
             for _ in range(2 if key else 1):
                 response, event = self._ask("write", send)
                 right = event.status != 201 or response.get_json()["name"] == name
@@ -90,20 +123,20 @@ class Clients:
                     break
 
     def _stream(self) -> None:
-        api = Api(self.app.test_client())
+        api = self.caller(None)
         for _ in self._turns():
             try:
-                response, event = self._ask("stream", lambda: api.get("/molecules?format=ndjson"))
+                response, event = self._ask("stream", lambda: api.request("GET", "/molecules?format=ndjson"))
             except UnavailableError:
                 # The real server ends the answer without its final chunk.
                 now_s = time.monotonic()
                 self.history.events.append(Event("stream", 0, now_s, now_s))
                 continue
-            ids = {json.loads(line)["id"] for line in response.text.splitlines()} if event.status == 200 else set()
+            ids = {json.loads(line)["id"] for line in response.data.splitlines()} if event.status == 200 else set()
             right = event.status != 200 or len(ids) == self.streamed
             self._note(event, fault="" if right else f"{len(ids)} of {self.streamed} lines")
 
-    def _ask(self, activity: Activity, ask: Callable[[], TestResponse]) -> tuple[TestResponse, Event]:
+    def _ask(self, activity: Activity, ask: Callable[[], Response]) -> tuple[Response, Event]:
         started_s = time.monotonic()
         response = ask()
         # The whole body, so that a stream is read to its end.

@@ -46,8 +46,8 @@ class FaultyNetwork:
     """Before anything is passed on, in either direction."""
     halves_answers: bool = False
     """Each next answer breaks off half-way, and its connection is reset."""
-    loses_commits: bool = False
-    """A COMMIT reaches the server; its answer reaches nobody."""
+    loses_commits: int = 0
+    """So many of the next COMMITs reach the server, and their answers nobody."""
     refuses: bool = False
     """New connections are reset."""
     lost_commits: int = 0
@@ -90,7 +90,8 @@ class FaultyNetwork:
     def heal(self) -> None:
         """Be a good network again."""
         self.latency_s = 0.0
-        self.halves_answers = self.loses_commits = self.refuses = False
+        self.halves_answers = self.refuses = False
+        self.loses_commits = 0
         self.thaw()
 
     def _now(self, act: Callable[[], object]) -> None:
@@ -159,7 +160,7 @@ class FaultyNetwork:
                 await asyncio.sleep(self.latency_s)
             await self._thawed.wait()
             if from_client:
-                link.is_committing = self.loses_commits and COMMIT in data
+                link.is_committing = COMMIT in data and self.loses_commits > self.lost_commits
             elif link.is_committing:
                 self.lost_commits += 1
                 link.reset()

@@ -14,6 +14,7 @@ from flask import Flask
 from tests.faults.clients import Clients
 from tests.faults.conftest import POLYMERS, Server
 from tests.faults.proxy import FaultyNetwork
+from tests.plugins.api import Api
 
 BEFORE_S: Final = 0.4
 # Longer than the recovery that is promised, so that there is something to see after it.
@@ -54,9 +55,9 @@ def kill_one_in_a_transaction(world: World) -> None:
 
 def lose_the_answers_to_commits(world: World) -> None:
     """Cut the wire between a COMMIT and its answer."""
-    world.network.loses_commits = True
+    world.network.loses_commits = 10
     time.sleep(0.7)
-    world.network.loses_commits = False
+    world.network.loses_commits = 0
 
 
 def stop_fast(world: World) -> None:
@@ -160,7 +161,7 @@ def _settle(application: Flask, server: Server) -> list[str]:
 def test_at_work_nothing_is_lost_done_twice_or_answered_500(
     faulty_app: Flask, server: Server, network: FaultyNetwork, fault: Callable[[World], None]
 ) -> None:
-    clients = Clients(faulty_app, streamed=POLYMERS)
+    clients = Clients(lambda token: Api(faulty_app.test_client(), token), streamed=POLYMERS)
 
     with clients.at_work({"read": 3, "write": 3, "stream": 1}) as history:
         time.sleep(BEFORE_S)
@@ -180,7 +181,7 @@ def test_when_idle_the_first_calls_afterwards_succeed(
 ) -> None:
     if fault is kill_one_in_a_transaction:
         pytest.skip("nobody is within a transaction")
-    clients = Clients(faulty_app, streamed=POLYMERS)
+    clients = Clients(lambda token: Api(faulty_app.test_client(), token), streamed=POLYMERS)
 
     fault(World(server, network))
     healed_s = time.monotonic()
