@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 CHUNK_BYTES: Final = 65536
 COMMIT: Final = b"COMMIT\x00"
 STOP_TIMEOUT_S: Final = 10.0
+POLL_INTERVAL_S: Final = 0.02
 # Closing with this sends a reset in place of a farewell.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -152,12 +153,17 @@ class FaultyNetwork:
             for end in (writer, server_writer):
                 end.close()
 
+    async def _dawdle(self) -> None:
+        """Take the latency's time, or what is left of it when the network becomes quick."""
+        since_s = self._loop.time()
+        while self._loop.time() - since_s < self.latency_s:
+            await asyncio.sleep(POLL_INTERVAL_S)
+
     async def _pass_on(
         self, link: _Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, from_client: bool
     ) -> None:
         while data := await source.read(CHUNK_BYTES):
-            if self.latency_s:
-                await asyncio.sleep(self.latency_s)
+            await self._dawdle()
             await self._thawed.wait()
             if from_client:
                 link.is_committing = COMMIT in data and self.loses_commits > self.lost_commits

@@ -13,6 +13,8 @@ from tests.faults.proxy import FaultyNetwork
 from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture
 def user(faulty_app: Flask) -> Api:

@@ -16,9 +16,10 @@ from tests.faults.conftest import POLYMERS, Server
 from tests.faults.proxy import FaultyNetwork
 from tests.plugins.api import Api
 
+pytestmark = pytest.mark.machine
 BEFORE_S: Final = 0.4
 # Longer than the recovery that is promised, so that there is something to see after it.
-AFTER_S: Final = 2.6
+AFTER_S: Final = 2.4
 ANSWER_S: Final = 5.5
 NAMES_SQL: Final = "SELECT name, count(*) FROM public.teams GROUP BY name"
 OPEN_SQL: Final = """
@@ -33,6 +34,8 @@ class World:
 
     server: Server
     network: FaultyNetwork
+    long_s: float
+    """How long what has to be noticed lasts; less than that where nobody is there to notice."""
 
 
 def kill_all(world: World) -> None:
@@ -92,14 +95,14 @@ def be_read_only(world: World) -> None:
 def freeze(world: World) -> None:
     """Pass nothing on, refuse nothing, say nothing."""
     world.network.freeze()
-    time.sleep(5.0)
+    time.sleep(world.long_s)
     world.network.thaw()
 
 
 def be_slow(world: World) -> None:
     """Pass everything on after five seconds."""
     world.network.latency_s = 5.0
-    time.sleep(5.0)
+    time.sleep(world.long_s)
     world.network.latency_s = 0.0
 
 
@@ -165,11 +168,11 @@ def test_at_work_nothing_is_lost_done_twice_or_answered_500(
 
     with clients.at_work({"read": 3, "write": 3, "stream": 1}) as history:
         time.sleep(BEFORE_S)
-        fault(World(server, network))
+        fault(World(server, network, long_s=5.0))
         healed_s = time.monotonic()
         time.sleep(AFTER_S)
 
-    assert history.counts()["write", 201] >= 10
+    assert history.counts()["write", 201] >= 3
     assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
     assert _settle(faulty_app, server) == []
 
@@ -183,7 +186,7 @@ def test_when_idle_the_first_calls_afterwards_succeed(
         pytest.skip("nobody is within a transaction")
     clients = Clients(lambda token: Api(faulty_app.test_client(), token), streamed=POLYMERS)
 
-    fault(World(server, network))
+    fault(World(server, network, long_s=1.5))
     healed_s = time.monotonic()
     clients.once()
 

@@ -23,9 +23,10 @@ from tests.faults.proxy import FaultyNetwork
 from tests.faults.test_matrix import AFTER_S, ANSWER_S, NAMES_SQL
 from tests.plugins.database import SECRET
 
+pytestmark = pytest.mark.machine
 PROJECT: Final = Path(__file__).parents[2]
 START_TIMEOUT_S: Final = 60.0
-KILL_EVERY_S: Final = 0.3
+KILL_EVERY_S: Final = 1.0
 
 
 class Gunicorn:
@@ -66,17 +67,34 @@ class Gunicorn:
         pytest.fail(f"gunicorn did not become ready: {self.log.read_text(errors='replace')[-2000:]}")
 
 
-@pytest.fixture
-def gunicorn(server: Server, network: FaultyNetwork, tmp_path: Path) -> Iterator[Gunicorn]:
-    """Give the web server, ready."""
-    running = Gunicorn(network.through(server.url), tmp_path)
-    try:
-        running.wait()
+@pytest.fixture(scope="module")
+def network(server: Server) -> Iterator[FaultyNetwork]:
+    """Give one network for all tests here: to start the workers takes longer than what is done to them."""
+    with FaultyNetwork(server.socket) as running:
         yield running
-    finally:
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[list[Gunicorn]]:
+    """Give the web servers started so far, to stop them at the end."""
+    servers: list[Gunicorn] = []
+    yield servers
+    for running in servers:
         running.process.terminate()
         running.process.wait(START_TIMEOUT_S)
-        server.execute("DELETE FROM public.teams")
+
+
+@pytest.fixture
+def gunicorn(
+    server: Server, network: FaultyNetwork, started: list[Gunicorn], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gunicorn]:
+    """Give a web server, ready."""
+    if not started or started[-1].process.poll() is not None:
+        started.append(Gunicorn(network.through(server.url), tmp_path_factory.mktemp("gunicorn")))
+    started[-1].wait()
+    yield started[-1]
+    network.heal()
+    server.execute("DELETE FROM public.teams")
 
 
 def _clients(gunicorn: Gunicorn) -> Clients:
@@ -92,16 +110,16 @@ def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, 
     killed = 0
 
     with _clients(gunicorn).at_work({"read": 8, "write": 7, "stream": 1}) as history:
-        for _ in range(10):
+        for _ in range(4):
             time.sleep(KILL_EVERY_S)
             killed += server.kill()
         healed_s = time.monotonic()
         time.sleep(AFTER_S)
 
-    assert killed >= 10
+    assert killed >= 4
     assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
-    # A write without a key whose COMMIT was under way cannot be done again; nearly all else is.
-    assert sum(event.status in OK for event in history.events) >= 0.99 * len(history.events)
+    # Nobody can do a COMMIT again whose answer was lost, where there is no key; all else is done again, unseen.
+    assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
 
 
 @pytest.mark.timeout(90)
