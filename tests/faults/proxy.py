@@ -20,7 +20,6 @@ from urllib.parse import urlsplit, urlunsplit
 CHUNK_BYTES: Final = 65536
 COMMIT: Final = b"COMMIT\x00"
 STOP_TIMEOUT_S: Final = 10.0
-POLL_INTERVAL_S: Final = 0.02
 # Closing with this sends a reset in place of a farewell.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -43,8 +42,6 @@ class FaultyNetwork:
     """Passes connections on to a server's Unix socket; use as a context manager."""
 
     server_socket: Path
-    latency_s: float = 0.0
-    """Before anything is passed on, in either direction."""
     halves_answers: bool = False
     """Each next answer breaks off half-way, and its connection is reset."""
     loses_commits: int = 0
@@ -52,6 +49,7 @@ class FaultyNetwork:
     refuses: bool = False
     """New connections are reset."""
     lost_commits: int = 0
+    _latency_s: float = 0.0
     _links: set[_Link] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -84,15 +82,20 @@ class FaultyNetwork:
         """Pass on what was held back, and what comes."""
         self._now(self._thawed.set)
 
+    def slow_down(self, latency_s: float) -> None:
+        """Wait before anything is passed on, in either direction."""
+        self._latency_s = latency_s
+        self._now(self._quick.clear)
+
     def reset_all(self) -> None:
         """Reset every open connection."""
         self._now(self._reset_all)
 
     def heal(self) -> None:
         """Be a good network again."""
-        self.latency_s = 0.0
         self.halves_answers = self.refuses = False
         self.loses_commits = 0
+        self._now(self._quick.set)
         self.thaw()
 
     def _now(self, act: Callable[[], object]) -> None:
@@ -106,6 +109,8 @@ class FaultyNetwork:
     async def _open(self) -> None:
         self._thawed = asyncio.Event()
         self._thawed.set()
+        self._quick = asyncio.Event()
+        self._quick.set()
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self._port: int = self._server.sockets[0].getsockname()[1]
 
@@ -155,9 +160,8 @@ class FaultyNetwork:
 
     async def _dawdle(self) -> None:
         """Take the latency's time, or what is left of it when the network becomes quick."""
-        since_s = self._loop.time()
-        while self._loop.time() - since_s < self.latency_s:
-            await asyncio.sleep(POLL_INTERVAL_S)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._quick.wait(), self._latency_s)
 
     async def _pass_on(
         self, link: _Link, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, from_client: bool

@@ -101,9 +101,9 @@ def freeze(world: World) -> None:
 
 def be_slow(world: World) -> None:
     """Pass everything on after five seconds."""
-    world.network.latency_s = 5.0
+    world.network.slow_down(5.0)
     time.sleep(world.long_s)
-    world.network.latency_s = 0.0
+    world.network.heal()
 
 
 def break_answers_in_half(world: World) -> None:

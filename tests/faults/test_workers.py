@@ -155,7 +155,7 @@ def test_requests_that_wait_for_the_database_are_answered_before_the_workers_sto
         answers.append(HttpCaller(gunicorn.url).request("GET", "/molecules?limit=5").status_code)
 
     asking = [threading.Thread(target=ask) for _ in range(4)]
-    network.latency_s = 0.6
+    network.slow_down(0.6)
     for thread in asking:
         thread.start()
     time.sleep(0.4)
