@@ -15,7 +15,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0022_jobs"
-down_revision = "0015_memberships"
+down_revision = "0021_import_runs"
 
 UPGRADE_SQL: Final = """
 -- As the library has them.
@@ -697,12 +697,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
     SELECT private.enqueue('imports', 'run_import', jsonb_build_object('run_id', run_id), 'import ' || run_id)
 $$;
 
--- What waits is taken out of the queue. A run under way is stopped by its own row, and the worker hears of it at once.
+-- What waits is taken out of the queue; a run under way sees at its next page that it is not wanted any more.
 CREATE FUNCTION private.cancel_import_jobs(run_id uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
-    SELECT jobs.procrastinate_cancel_job_v1(j.id, true, false)
+    SELECT jobs.procrastinate_cancel_job_v1(j.id, false, false)
     FROM jobs.procrastinate_jobs AS j
-    WHERE j.lock = 'import ' || run_id AND j.status IN ('todo', 'doing')
+    WHERE j.lock = 'import ' || run_id AND j.status = 'todo'
 $$;
 
 -- The lock is the caller's: whoever asks for much waits for himself, not others for him.
@@ -753,14 +753,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = '' AS $$
 $$;
 
 -- A job that has failed for good takes its record along, whoever says so: its worker, or another that missed that one.
+-- A run that somebody else is working on is that one's to end.
 CREATE FUNCTION private.follow_failed_job() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     IF NEW.task_name = 'run_import' THEN
         UPDATE public.import_runs
-        SET state = 'failed', failure = coalesce(failure, 'its job was given up after too many attempts'),
+        SET state = CASE WHEN cancel_requested THEN 'cancelled' ELSE 'failed' END,
+            failure = coalesce(failure, 'its job was given up after too many attempts'),
             finished_at = clock_timestamp(), lease_until = NULL
-        WHERE id = (NEW.args ->> 'run_id')::uuid AND state IN ('queued', 'running');
+        WHERE id = (NEW.args ->> 'run_id')::uuid AND state IN ('queued', 'running')
+            AND coalesce(lease_until, '-infinity') <= clock_timestamp();
     ELSIF NEW.task_name = 'predict_mixtures' THEN
         UPDATE private.prediction_batches
         SET state = 'failed', finished_at = clock_timestamp()
