@@ -62,7 +62,7 @@ WHERE j.status IN ('succeeded', 'failed', 'cancelled', 'aborted')
     AND NOT EXISTS (
         SELECT FROM jobs.procrastinate_events AS e
         WHERE e.job_id = j.id
-            AND e.at > clock_timestamp() - CASE j.status WHEN 'failed' THEN interval '90 days' ELSE interval '7 days' END
+            AND e.at > clock_timestamp() - interval '1 day' * CASE j.status WHEN 'failed' THEN 90 ELSE 7 END
     )
 RETURNING j.id
 """
