@@ -15,7 +15,7 @@ from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, WriteRepository
 
 PREDICTION_BATCHES: Final = Listing(
-    name="prediction_batches",
+    name="prediction_batch",
     source="private.prediction_batches AS b",
     fields=(
         Field("id", Kind.UUID, "b.id", Detail.MINIMAL, sortable=True, description="Key; sorts by time of creation."),
