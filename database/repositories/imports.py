@@ -17,6 +17,7 @@ import psycopg
 
 from app.domain.molecules import NewMolecule
 from app.errors import ConflictError, NotFoundError
+from database.exchange import Row
 from database.repositories.molecules import TOUCH_MOLECULES_SQL
 from database.repositories.outcomes import refused_by
 from database.repositories.provenance import ADD_ERRORS_SQL, ImportFault
@@ -102,7 +103,7 @@ SELECT set_config('statement_timeout', %(limit_ms)s, true),
     set_config('synchronous_commit', 'off', true)
 """
 HOLD_RUN_SQL: Final = """
-SELECT refused_count FROM public.import_runs
+SELECT checkpoint, added_count, existing_count, refused_count, cancel_requested FROM public.import_runs
 WHERE id = %(id)s AND fence = %(fence)s AND state = 'running'
 FOR NO KEY UPDATE
 """
@@ -113,7 +114,7 @@ SET checkpoint = %(checkpoint)s::jsonb, added_count = added_count + %(added)s,
     done_fraction = %(done_fraction)s, working_s = working_s + %(worked_s)s,
     lease_until = clock_timestamp() + %(lease_s)s * interval '1 second'
 WHERE id = %(id)s AND fence = %(fence)s AND state = 'running'
-RETURNING cancel_requested
+RETURNING id
 """
 
 # COPY does not enter a table behind row-level security, and a temporary one costs no write-ahead log.
@@ -251,7 +252,8 @@ class Lease:
 class StoredPage:
     """What became of a page's records."""
 
-    counts: Counts
+    totals: Counts
+    """Of the whole run."""
     owners: dict[int, UUID]
     """Record index -> the molecule that it belongs to, added or existing."""
     cancel_requested: bool
@@ -369,25 +371,19 @@ class ImportRepository:
             LeaseLostError: Another worker has the run; nothing of the page may be kept.
         """
         self._session.rows(LIMIT_PAGE_SQL, {"limit_ms": _PAGE_TIME_LIMIT_MS, "stall_ms": _PAGE_STALL_LIMIT_MS})
-        held = self._session.rows(HOLD_RUN_SQL, {"id": lease.run_id, "fence": lease.fence})
-        if not held:
-            raise LeaseLostError
+        checkpoint = _json(page.checkpoint)
+        stored_up_to, added, existing, refused, cancel_requested = self._hold(lease)
+        totals = Counts(added, existing, refused)
+        if _loaded(stored_up_to) == orjson.loads(checkpoint):
+            # It was stored by this worker, whom the answer to its COMMIT did not reach.
+            return StoredPage(totals, {}, cancel_requested)
         stored = _Staging(self._session, lease).store(page.molecules)
         faults = [*page.faults, *stored.faults]
-        self._add_errors(lease.run_id, faults, kept_already=held[0][0])
+        self._add_errors(lease.run_id, faults, kept_already=refused)
         counts = Counts(stored.added, len(page.molecules) - stored.added - len(stored.faults), len(faults))
-        cancel_requested = self._held(
-            CHECKPOINT_RUN_SQL,
-            lease,
-            {
-                **asdict(counts),
-                "checkpoint": _json(page.checkpoint),
-                "done_fraction": page.done_fraction,
-                "worked_s": page.worked_s,
-                "lease_s": LEASE_S,
-            },
-        )
-        return StoredPage(counts, stored.owners, cancel_requested)
+        progress = {"checkpoint": checkpoint, "done_fraction": page.done_fraction, "worked_s": page.worked_s}
+        self._held(CHECKPOINT_RUN_SQL, lease, {**asdict(counts), **progress, "lease_s": LEASE_S})
+        return StoredPage(totals + counts, stored.owners, cancel_requested)
 
     def errors(self, run_id: UUID, limit: int) -> list[ImportFault]:
         """Return what a run left out, in the order of its records."""
@@ -395,6 +391,12 @@ class ImportRepository:
 
     def _end(self, lease: Lease, state: str, failure: str | None) -> None:
         self._held(END_RUN_SQL, lease, {"state": state, "failure": failure})
+
+    def _hold(self, lease: Lease) -> Row:
+        rows = self._session.rows(HOLD_RUN_SQL, {"id": lease.run_id, "fence": lease.fence})
+        if not rows:
+            raise LeaseLostError
+        return rows[0]
 
     def _held(self, statement: str, lease: Lease, parameters: Mapping[str, object]) -> bool:
         rows = self._session.rows(statement, {"id": lease.run_id, "fence": lease.fence, **parameters})
