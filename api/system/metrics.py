@@ -46,7 +46,7 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "cryoprotect_database_at_head",
             "Whether the schema is the one that this version needs.",
-            state and state.revision == head,
+            state is not None and state.revision == head,
         )
         if state:
             yield from _maintenance(state.tasks)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from app.errors import InvalidError
 from app.importers.download import Allowed, check_url
+from app.importers.files import check_columns
 from app.services.import_records import SOURCES as SERVICES
 from database.repositories.provenance import SourceStatement
 
@@ -34,7 +35,8 @@ def import_wanted(allowed: Allowed, asked: Mapping[str, Any]) -> Wanted:
     """Return the run that a client asks for.
 
     Raises:
-        InvalidError: It names an address that is not fetched from, or an option that is not the client's.
+        InvalidError: It names an address that is not fetched from, an option that is not the client's, or a column
+            that no record has.
     """
     statement = replace(SOURCES[asked["source"]], release=asked["release"])
     options = asked.get("options", {})
@@ -44,5 +46,7 @@ def import_wanted(allowed: Allowed, asked: Mapping[str, Any]) -> Wanted:
     if asked["source"] == FILE:
         parts = check_url(asked["url"], allowed)
         statement = replace(statement, name=f"{parts.hostname}{parts.path}"[:_LONGEST_NAME], url=asked["url"])
-        parameters |= {"url": asked["url"]} | ({"columns": asked["columns"]} if "columns" in asked else {})
+        columns = asked.get("columns", {})
+        check_columns(columns)
+        parameters |= {"url": asked["url"], "columns": columns}
     return Wanted(statement, parameters)
