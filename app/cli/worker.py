@@ -30,12 +30,15 @@ _SPARE_CONNECTIONS: Final = 3
 @click.command()
 @click.option("--queue", "queues", type=click.Choice(QUEUES), multiple=True, default=QUEUES, help="All by default.")
 @click.option("--concurrency", type=click.IntRange(1, 64), help="Jobs at once (WORKER_CONCURRENCY).")
-def worker(queues: tuple[str, ...], concurrency: int | None) -> None:
+@click.option("--until-empty", is_flag=True, help="Stop when no job is left that could be run now.")
+def worker(queues: tuple[str, ...], concurrency: int | None, *, until_empty: bool) -> None:
     """Run jobs until SIGTERM or Ctrl-C; those under way then end within 20 s, or another worker goes on with them."""
     end_with_serve()
     with running_database(with_secret(Settings.from_environment()), _note) as settings:
         configure_logging(settings.log_level)
-        duties = Duties(queues, concurrency or settings.worker_concurrency, settings.worker_heartbeat_s)
+        duties = Duties(
+            queues, concurrency or settings.worker_concurrency, settings.worker_heartbeat_s, until_empty=until_empty
+        )
         urls = direct_urls_of(settings)
         database = Database(
             urls,

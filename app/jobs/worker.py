@@ -23,7 +23,6 @@ from database.repositories.jobs import JobRepository, RecoveredJob
 from database.session import Database
 
 GRACE_S: Final = 20.0
-"""How long jobs may go on when the worker is asked to stop, before they are asked to hand themselves back."""
 HEARTBEATS_MISSED: Final = 3
 MAX_PAUSE_S: Final = 30.0
 _LARGEST_POLL_S: Final = 5.0
@@ -40,10 +39,14 @@ class Duties:
     """Jobs at once."""
     heartbeat_s: float = 10.0
     """A worker that has been silent for three times as long is dead, and its jobs are put back."""
+    grace_s: float = GRACE_S
+    """How long jobs may go on when the worker is asked to stop, before they are asked to hand themselves back."""
+    until_empty: bool = False
+    """Whether it stops when nothing is left that could be run now."""
 
 
 def work(queue_url: str, parts: Parts, duties: Duties) -> None:
-    """Take jobs until SIGTERM or SIGINT; those under way then may end, or are handed back.
+    """Take jobs until SIGTERM or SIGINT, or until the queue is empty; jobs under way then may end, or are handed back.
 
     `queue_url` leads past any pooler, with the service's login: the queue needs a session of its own.
     """
@@ -67,8 +70,12 @@ async def _work(queue_url: str, parts: Parts, duties: Duties) -> None:
         started = loop.time()
         try:
             await _run(queue_app(_connector(queue_url, duties)), parts, duties, stop)
-        except Exception as error:  # noqa: BLE001 - whatever it is, another worker is made
+        except Exception as error:
+            if duties.until_empty:
+                raise
             _log.warning("the worker starts anew", cause=type(error).__name__, detail=str(error.__cause__ or error))
+        if duties.until_empty:
+            break
         if not stop.is_set():
             pause_s = 1.0 if loop.time() - started > MAX_PAUSE_S else min(pause_s * 2, MAX_PAUSE_S)
             with suppress(TimeoutError):
@@ -84,7 +91,8 @@ async def _run(app: App, parts: Parts, duties: Duties, stop: asyncio.Event) -> N
                 concurrency=duties.concurrency,
                 fetch_job_polling_interval=min(duties.heartbeat_s, _LARGEST_POLL_S),
                 abort_job_polling_interval=min(duties.heartbeat_s, _LARGEST_POLL_S),
-                shutdown_graceful_timeout=GRACE_S,
+                shutdown_graceful_timeout=duties.grace_s,
+                wait=not duties.until_empty,
                 additional_context={PARTS: parts},
                 # Ours outlives the worker inside.
                 install_signal_handlers=False,
