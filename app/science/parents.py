@@ -25,32 +25,35 @@ _SPELLING: Final = (
 
 def chembl_parent(molecule: Chem.Mol) -> Chem.Mol:
     """Return what `standardizer.get_parent_mol` gives; it may need another sanitization."""
-    bare = standardizer.get_isotope_parent_mol(molecule)
+    return _uncharged(_bare_parent(standardizer.get_isotope_parent_mol(molecule)))
+
+
+def _bare_parent(bare: Chem.Mol) -> Chem.Mol:
+    """Return the parent of a structure without isotopes, with the charges that it has."""
     fragments = list(Chem.GetMolFrags(bare, asMols=True, sanitizeFrags=False))
-    if len(fragments) == 1:
-        return standardizer.uncharge_mol(bare)
-    kept = _without(fragments, _SOLVENTS)
+    kept = _without(fragments, _SOLVENTS) if len(fragments) > 1 else []
     if not kept:
-        return standardizer.uncharge_mol(bare)
+        return bare
     drugs = _without(kept, _SALTS) or kept
     parent = drugs[0] if len({_spelling(fragment) for fragment in drugs}) == 1 else _together(drugs)
     if exclude_flag(parent, includeRDKitSanitization=False):
         # What ChEMBL leaves alone, metals for instance, keeps its counter-ions.
-        parent = _together(kept)
-    return standardizer.uncharge_mol(parent)
+        return _together(kept)
+    return parent
+
+
+def _uncharged(molecule: Chem.Mol) -> Chem.Mol:
+    result: Chem.Mol = standardizer.uncharge_mol(molecule)
+    return result
 
 
 def _without(fragments: Sequence[Chem.Mol], list_name: str) -> list[Chem.Mol]:
     patterns = _patterns(list_name)
-    return [
-        fragment
-        for fragment in fragments
-        if not any(
-            fragment_read.HasSubstructMatch(pattern)
-            for fragment_read in (_read(fragment),)
-            for pattern in patterns.get(_size(fragment_read), ())
-        )
-    ]
+    return [fragment for fragment in fragments if not _is_any(_read(fragment), patterns)]
+
+
+def _is_any(fragment: Chem.Mol, patterns: dict[tuple[int, int], list[Chem.Mol]]) -> bool:
+    return any(fragment.HasSubstructMatch(pattern) for pattern in patterns.get(_size(fragment), ()))
 
 
 @cache
@@ -82,7 +85,7 @@ def _read(fragment: Chem.Mol) -> Chem.Mol:
 
 
 def _spelling(fragment: Chem.Mol) -> str:
-    neutral = Chem.RemoveHs(standardizer.uncharge_mol(fragment), sanitize=False)
+    neutral = Chem.RemoveHs(_uncharged(fragment), sanitize=False)
     neutral.ClearComputedProps()
     neutral.UpdatePropertyCache(strict=False)
     Chem.SanitizeMol(neutral, sanitizeOps=_SPELLING)

@@ -45,6 +45,7 @@ from database.repositories.experiments import (
     EXPERIMENTS_OF_PROJECT,
 )
 from database.repositories.history import HISTORIES
+from database.repositories.imports import STAGE_TABLE_SQL
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
 from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
@@ -68,6 +69,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "anyway": False,
     "body": b"{}",
     "caller": str(KEY),
+    "checkpoint": "{}",
     "claims": "{}",
     "completed_at": None,
     "conditions": "{}",
@@ -76,10 +78,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "densities": True,
     "description": None,
     "display_name": None,
+    "done_fraction": 0.5,
     "error": "why",
     "every_s": 900.0,
     "existing": 1,
     "expires_at": MOMENT,
+    "failure": None,
+    "fence": 1,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
@@ -92,13 +97,17 @@ PARAMETERS: Final[dict[str, object]] = {
     "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
+    "limit": 10,
     "limit_ms": "2000",
     "mixture_id": KEY,
     "name": "name",
     "notes": None,
     "outcome": "pass",
+    "owners": [KEY],
+    "parameters": "{}",
     "parent_jti": None,
     "parent": KEY,
+    "positions": [0],
     "project_id": KEY,
     "property_type": None,
     "protocol": None,
@@ -126,9 +135,12 @@ PARAMETERS: Final[dict[str, object]] = {
     "sets_reference": True,
     "sets_solvent": False,
     "sets_started_at": True,
+    "sha256": None,
     "solvent": "water",
     "source_id": KEY,
+    "stall_ms": "2000",
     "started_at": MOMENT,
+    "state": "finished",
     "status": 201,
     "task": "task",
     "team_id": KEY,
@@ -137,6 +149,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "Glycerol", "56-81-5"],
     "version": 1,
     "within_s": 30.0,
+    "worked_s": 1.0,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     "database.migrate": {"key": 7},
@@ -160,12 +173,16 @@ KEYS: Final[dict[Kind, str]] = {
 }
 # What EXPLAIN does not take; tests run these for real.
 NOT_PLANNED: Final = {
+    "database.repositories.imports.STAGE_TABLE_SQL": "makes what the planner's statements need; see Planner",
+    "database.repositories.imports.EMPTY_STAGE_SQL": "empties that",
+    "database.repositories.imports.COPY_TO_STAGE_SQL": "fills that",
     "database.cluster.CREATE_DATABASE_SQL": "runs in single-user mode when a cluster is made",
     "database.session.CHECK_DEFERRED_SQL": "ends every dry run",
     "database.session.DEFER_SQL": "goes on after that",
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
+    "database.repositories.imports": (SERVICE,),
     "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
@@ -254,6 +271,9 @@ class Planner:
         connection = self._connections[caller.role if caller else "admin"]
         explain = sql.SQL("EXPLAIN (FORMAT JSON, VERBOSE) {}").format(sql.SQL(statement))
         with connection.transaction(force_rollback=True):
+            if "molecule_staging" in statement:
+                connection.execute("SET LOCAL ROLE service_role")
+                connection.execute(STAGE_TABLE_SQL)
             if caller is not None:
                 connection.execute(READ_PREAMBLE_SQL, {"role": caller.role, "claims": caller.claims_json})
             return connection.execute(explain, parameters).fetchall()[0][0][0]["Plan"]
