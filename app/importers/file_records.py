@@ -20,15 +20,21 @@ Line = tuple[int, bytes | None]
 """Offset behind the line, and the line; None for one that is too long."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "smiles": ("smiles", "canonical_smiles", "isomeric_smiles", "connectivity_smiles", "pubchem_smiles", "structure"),
+    "smiles": (
+        *("smiles", "canonical_smiles", "isomeric_smiles", "connectivity_smiles"),
+        *("pubchem_smiles", "structure_smiles", "structure"),
+    ),
     "inchi": ("inchi", "standard_inchi", "pubchem_iupac_inchi"),
-    "inchikey": ("inchikey", "inchi_key", "standard_inchi_key", "pubchem_iupac_inchikey"),
-    "name": ("name", "preferred_name", "pref_name", "compound_name", "molecule_name", "title", "pubchem_iupac_name"),
+    "inchikey": ("inchikey", "inchi_key", "standard_inchi_key", "structure_inchikey", "pubchem_iupac_inchikey"),
+    "name": (
+        *("name", "preferred_name", "pref_name", "compound_name", "molecule_name"),
+        *("substance_name", "title", "pubchem_iupac_name"),
+    ),
     "id": (
         *("id", "mol_id", "molecule_id", "molecule_chembl_id", "chembl_id", "cid", "pubchem_cid", "dtxsid"),
         *("dsstox_substance_id", "source_id", "zinc_id", "pubchem_compound_cid"),
     ),
-    "cas": ("cas", "casrn", "cas_number", "cas_rn"),
+    "cas": ("cas", "casrn", "cas_number", "cas_rn", "substance_casrn"),
 }
 """What a record may say of itself, and the names of the columns or SD fields that say it."""
 _MAX_QUOTED_LINES: Final = 50

@@ -46,6 +46,7 @@ from database.repositories.experiments import (
 )
 from database.repositories.history import HISTORIES
 from database.repositories.import_requests import ERRORS_OF_IMPORT, IMPORT_ERRORS
+from database.repositories.imports import STAGE_TABLE_SQL
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
 from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
@@ -69,6 +70,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "anyway": False,
     "body": b"{}",
     "caller": str(KEY),
+    "checkpoint": "{}",
     "claims": "{}",
     "completed_at": None,
     "conditions": "{}",
@@ -79,11 +81,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "done_before": 0,
     "description": None,
     "display_name": None,
+    "done_fraction": 0.5,
     "error": "why",
     "every_s": 900.0,
     "existing": 1,
     "expires_at": MOMENT,
-    "failure": "why",
+    "failure": None,
+    "fence": 1,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
@@ -96,6 +100,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
+    "limit": 10,
     "limit_ms": "2000",
     "max_attempts": 20,
     "max_wait_s": 600.0,
@@ -103,9 +108,12 @@ PARAMETERS: Final[dict[str, object]] = {
     "name": "name",
     "notes": None,
     "outcome": "pass",
+    "owners": [KEY],
+    "parameters": "{}",
     "parent_jti": None,
     "parent": KEY,
     "path": "/a/file.smi",
+    "positions": [0],
     "project_id": KEY,
     "property_type": None,
     "protocol": None,
@@ -136,11 +144,13 @@ PARAMETERS: Final[dict[str, object]] = {
     "sets_reference": True,
     "sets_solvent": False,
     "sets_started_at": True,
-    "sha256": "0" * 64,
     "silent_s": 30.0,
+    "sha256": None,
     "solvent": "water",
     "source_id": KEY,
+    "stall_ms": "2000",
     "started_at": MOMENT,
+    "state": "finished",
     "status": 201,
     "task": "task",
     "team_id": KEY,
@@ -149,6 +159,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "values": [str(KEY), "PEDCQBHIVMGVHV-UHFFFAOYSA-N", "Glycerol", "56-81-5"],
     "version": 1,
     "within_s": 30.0,
+    "worked_s": 1.0,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     "database.migrate": {"key": 7},
@@ -172,6 +183,9 @@ KEYS: Final[dict[Kind, str]] = {
 }
 # What EXPLAIN does not take; tests run these for real.
 NOT_PLANNED: Final = {
+    "database.repositories.imports.STAGE_TABLE_SQL": "makes what the planner's statements need; see Planner",
+    "database.repositories.imports.EMPTY_STAGE_SQL": "empties that",
+    "database.repositories.imports.COPY_TO_STAGE_SQL": "fills that",
     "database.cluster.CREATE_DATABASE_SQL": "runs in single-user mode when a cluster is made",
     "database.session.CHECK_DEFERRED_SQL": "ends every dry run",
     "database.session.DEFER_SQL": "goes on after that",
@@ -272,6 +286,9 @@ class Planner:
         connection = self._connections[caller.role if caller else "admin"]
         explain = sql.SQL("EXPLAIN (FORMAT JSON, VERBOSE) {}").format(sql.SQL(statement))
         with connection.transaction(force_rollback=True):
+            if "molecule_staging" in statement:
+                connection.execute("SET LOCAL ROLE service_role")
+                connection.execute(STAGE_TABLE_SQL)
             if caller is not None:
                 connection.execute(READ_PREAMBLE_SQL, {"role": caller.role, "claims": caller.claims_json})
             return connection.execute(explain, parameters).fetchall()[0][0][0]["Plan"]
