@@ -22,12 +22,12 @@ from api.common.resource import Api, Resource
 from api.common.results import done
 from api.predictions.answers import EVALUATION, MODEL, MODEL_LIST, STORED
 from api.predictions.schemas import MAX_MIXTURES, BatchSchema, EvaluationSchema, NewPredictionsSchema, QuestionSchema
-from app.errors import InvalidError, NotFoundError
+from app.errors import Fault, InvalidError, MalformedError, NotFoundError
 from app.science.models.model import Model
 from app.science.models.registry import MODELS
 from app.services.predict_batch import ask_for_batch
 from app.services.predict_properties import Question, predict_mixture, predict_stated
-from database.listing import ListRequest, Shape, Sort
+from database.listing import Filter, ListRequest, Shape, Sort
 from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, MixtureReader
 from database.repositories.molecules import MoleculeReader
@@ -214,14 +214,23 @@ def _stored(stored: Stored, mixture_id: UUID) -> Response:
 
 def _filtered(parameters: dict[str, str]) -> list[UUID]:
     """Return the mixtures that the caller sees behind a filter."""
-    filters = read_filters(MIXTURES, parameters)
-    wanted = ListRequest(Shape(only=("id",)), filters, (Sort("id"),), MAX_MIXTURES)
+    wanted = ListRequest(Shape(only=("id",)), _filters(parameters), (Sort("id"),), MAX_MIXTURES)
     page = MixtureReader(reading()).page(wanted)
     if not page.documents:
         raise InvalidError.at("/filter", "you see no mixture that passes this")
     if page.next_after is not None:
         raise InvalidError.at("/filter", f"more than {MAX_MIXTURES:,} mixtures pass this: narrow it down")
     return [UUID(orjson.loads(document)["id"]) for document in page.documents]
+
+
+def _filters(parameters: dict[str, str]) -> tuple[Filter, ...]:
+    try:
+        return read_filters(MIXTURES, parameters)
+    except MalformedError as error:
+        raise InvalidError.at("/filter", error.detail) from error
+    except InvalidError as error:
+        faults = [Fault(f"/filter/{fault.pointer}", fault.detail) for fault in error.faults]
+        raise InvalidError(error.detail, code=error.code, faults=faults) from error
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:

@@ -33,14 +33,19 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _READ_BYTES: Final = 256 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LATER: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+# What a router makes an address of the old kind from, and that may be one inside: NAT64, 6to4, Teredo.
+_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
 _AGENT: Final = "CryoProtect (imports)"
 
 
 def is_public(address: str) -> bool:
     """Return whether an IP address belongs to the internet: not to this machine, its network or its cloud."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_global and not (mapped or ip).is_multicast
+    if isinstance(ip, ipaddress.IPv6Address):
+        if any(ip in network for network in _TRANSLATED):
+            return False
+        ip = ip.ipv4_mapped or ip
+    return ip.is_global and not ip.is_multicast
 
 
 @dataclass(frozen=True, slots=True)
