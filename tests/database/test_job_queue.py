@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ import pytest
 
 from app.domain.callers import SERVICE, Caller
 from app.errors import ConflictError, ForbiddenError, NotFoundError
+from app.importers.download import is_public
 from app.jobs.retries import MAX_ATTEMPTS
 from app.jobs.worker import recover
 from app.services.predict_batch import OvertakenError, ask_for_batch, predict_batch
@@ -29,6 +31,7 @@ from database.repositories.prediction_batches import PredictionBatchReader
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
 from database.session import Database
 from tests import factories
+from tests.plugins.https import Server, refusing
 from tests.plugins.jobs import wait_until
 
 Jobs = Callable[[], list[tuple[str, int]]]
@@ -296,6 +299,67 @@ def test_a_worker_that_stops_hands_its_job_back_and_the_next_goes_on_with_it(
     run_jobs()
     assert batch(admin, batch_id)[:5] == ("finished", 100, 100, 0, 0)
     assert jobs() == [("succeeded", 2)]
+
+
+# Files from elsewhere.
+
+
+def imported_from(database: Database, url: str) -> UUID:
+    with database.transaction(SERVICE) as session:
+        source_id = ProvenanceRepository(session).ensure_source(SourceStatement("a file"))
+        return ImportRequestRepository(session).add(source_id, {"source": "file", "url": url})
+
+
+def test_a_file_from_elsewhere_is_fetched_imported_and_removed(
+    database: Database,
+    admin: psycopg.Connection,
+    https_server: Server,
+    run_jobs: Callable[..., None],
+    tmp_path: Path,
+):
+    run_id = imported_from(database, https_server.url("/../odd name.smi"))
+
+    run_jobs(https_server.allowed)
+
+    assert run(admin, run_id) == ("finished", None, 1, 999)
+    assert list(tmp_path.rglob("*.smi")) == []
+
+
+def test_a_file_that_may_not_be_fetched_fails_its_import_and_says_why(
+    database: Database, admin: psycopg.Connection, https_server: Server, run_jobs: Callable[..., None], jobs: Jobs
+):
+    run_id = imported_from(database, https_server.url())
+
+    run_jobs(replace(https_server.allowed, is_public=is_public))
+
+    assert run(admin, run_id)[:2] == ("failed", "localhost leads to an address that is not public")
+    assert jobs() == [("failed", 1)]
+
+
+def test_a_server_that_is_away_is_asked_again_later(
+    database: Database, admin: psycopg.Connection, https_server: Server, run_jobs: Callable[..., None], jobs: Jobs
+):
+    https_server.answers["/file.smi"] = refusing(503)
+    run_id = imported_from(database, https_server.url())
+    run_jobs(https_server.allowed)
+    assert (run(admin, run_id)[0], jobs()) == ("queued", [("todo", 1)])
+
+    del https_server.answers["/file.smi"]
+    admin.execute("UPDATE jobs.procrastinate_jobs SET scheduled_at = now()")
+    run_jobs(https_server.allowed)
+
+    assert run(admin, run_id)[0] == "finished"
+
+
+def test_a_file_that_changed_since_its_import_began_is_not_mixed_with_it(
+    database: Database, admin: psycopg.Connection, https_server: Server, run_jobs: Callable[..., None]
+):
+    run_id = imported_from(database, https_server.url())
+    admin.execute("UPDATE import_runs SET parameters = parameters || jsonb_build_object('sha256', repeat('0', 64))")
+
+    run_jobs(https_server.allowed)
+
+    assert run(admin, run_id)[:2] == ("failed", "the file has changed since the import began; start a new one")
 
 
 # What dead workers leave.
