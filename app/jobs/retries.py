@@ -16,10 +16,25 @@ MAX_ATTEMPTS: Final = 20
 """With the waits between them some three hours: an outage of a night's part, but no fault for ever."""
 MAX_WAIT_S: Final = 600
 HELD_WAIT_S: Final = 30
+PROGRESS_WAIT_S: Final = 10
 
 
-class HeldElsewhereError(Exception):
-    """Another worker, or a command, has what the job is about; the job looks again later."""
+class UncountedError(Exception):
+    """The job is not done, and that is no failed attempt: it is run again after `wait_s`, however often."""
+
+    wait_s: float
+
+
+class HeldElsewhereError(UncountedError):
+    """Another worker, or a command, has what the job is about."""
+
+    wait_s = HELD_WAIT_S
+
+
+class BrokenOffError(UncountedError):
+    """Something went wrong after the job had come further than it was."""
+
+    wait_s = PROGRESS_WAIT_S
 
 
 class Backoff(BaseRetryStrategy):
@@ -30,12 +45,16 @@ class Backoff(BaseRetryStrategy):
         if isinstance(exception, JobAborted):
             # Handed back by a worker that stops: for the next one that is free.
             return RetryDecision(retry_at=_in(0))
-        if isinstance(exception, HeldElsewhereError):
-            return RetryDecision(retry_at=_in(HELD_WAIT_S))
-        is_final = isinstance(exception, CryoProtectError) and not isinstance(exception, UnavailableError)
-        if is_final or job.attempts + 1 >= MAX_ATTEMPTS:
+        if isinstance(exception, UncountedError):
+            return RetryDecision(retry_at=_in(exception.wait_s))
+        if is_final(exception) or job.attempts + 1 >= MAX_ATTEMPTS:
             return None
         return RetryDecision(retry_at=_in(min(2**job.attempts, MAX_WAIT_S) * random.uniform(0.75, 1.25)))  # noqa: S311
+
+
+def is_final(exception: BaseException) -> bool:
+    """Return whether trying again cannot mend it."""
+    return isinstance(exception, CryoProtectError) and not isinstance(exception, UnavailableError)
 
 
 def _in(seconds: float) -> dt.datetime:

@@ -6,7 +6,8 @@ in the transactions of their effects, so the second finds nothing to do, or the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +18,15 @@ from procrastinate.connector import BaseConnector
 from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import AbortReason
 
+from app.domain.callers import SERVICE
 from app.errors import CryoProtectError
 from app.importers.download import Allowed
 from app.importers.pipeline import run_import as run_pages
-from app.jobs.retries import Backoff, HeldElsewhereError
+from app.jobs.retries import Backoff, BrokenOffError, HeldElsewhereError, UncountedError, is_final
 from app.services.chemistry import ChemistryPool
 from app.services.place_import import place_import, remove_placed
 from app.services.predict_batch import OvertakenError, predict_batch
+from database.repositories.jobs import JobRepository
 from database.session import Database
 
 PARTS: Final = "parts"
@@ -61,10 +64,11 @@ def run_import(context: JobContext, run_id: str) -> None:
         ImportFailedError: It ended in failure.
     """
     parts = _parts(context)
-    placed = place_import(parts.database, UUID(run_id), parts.allowed, parts.folder, _keep_going(context))
-    report = run_pages(parts.database, parts.chemistry, UUID(run_id), on_progress=lambda _: _hand_back(context))
-    if report.state in {"queued", "running"}:
-        raise HeldElsewhereError
+    with _attempt(context) as attempt:
+        placed = place_import(parts.database, UUID(run_id), parts.allowed, parts.folder, attempt.goes_on)
+        report = run_pages(parts.database, parts.chemistry, UUID(run_id), on_progress=lambda _: attempt.come_further())
+        if report.state in {"queued", "running"}:
+            raise HeldElsewhereError
     if placed is not None:
         remove_placed(placed)
     if report.state == "failed":
@@ -73,25 +77,57 @@ def run_import(context: JobContext, run_id: str) -> None:
 
 def predict_mixtures(context: JobContext, batch_id: str) -> None:
     """Predict the mixtures of a batch with the rights of whoever asked for it."""
+    with _attempt(context) as attempt:
+        try:
+            ended = predict_batch(_parts(context).database, UUID(batch_id), attempt.goes_on)
+        except OvertakenError as error:
+            raise HeldElsewhereError from error
+        if not ended:
+            raise JobAborted
+
+
+class _Attempt:
+    """One worker's go at a job."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self.has_come_further = False
+
+    def goes_on(self) -> bool:
+        """Return whether the worker goes on; one that stops hands its jobs back between two steps."""
+        return self._context.abort_reason() is not AbortReason.SHUTDOWN
+
+    def come_further(self) -> None:
+        """Note that something of the job is done for good."""
+        self.has_come_further = True
+        if not self.goes_on():
+            raise JobAborted
+
+
+@contextmanager
+def _attempt(context: JobContext) -> Iterator[_Attempt]:
+    """Give an attempt, which counts as failed only where it failed before it came any further."""
+    attempt = _Attempt(context)
     try:
-        ended = predict_batch(_parts(context).database, UUID(batch_id), _keep_going(context))
-    except OvertakenError as error:
-        raise HeldElsewhereError from error
-    if not ended:
-        raise JobAborted
+        yield attempt
+    except (JobAborted, UncountedError):
+        _count(context, context.job.attempts)
+        raise
+    except Exception as error:
+        if not attempt.has_come_further or is_final(error):
+            raise
+        _count(context, 0)
+        raise BrokenOffError from error
+
+
+def _count(context: JobContext, attempts: int) -> None:
+    """Make the job's failed attempts so many; the queue adds this one."""
+    assert context.job.id is not None  # noqa: S101 - it was fetched
+    with _parts(context).database.transaction(SERVICE) as session:
+        JobRepository(session).count_attempts(context.job.id, attempts - 1)
 
 
 def _parts(context: JobContext) -> Parts:
     parts: Any = context.additional_context[PARTS]
     assert isinstance(parts, Parts)  # noqa: S101 - the worker gave them
     return parts
-
-
-def _keep_going(context: JobContext) -> Callable[[], bool]:
-    """Return what tells whether the worker goes on; one that stops hands its jobs back between two steps."""
-    return lambda: context.abort_reason() is not AbortReason.SHUTDOWN
-
-
-def _hand_back(context: JobContext) -> None:
-    if not _keep_going(context)():
-        raise JobAborted

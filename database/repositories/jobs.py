@@ -56,6 +56,9 @@ FORGET_WORKERS_SQL: Final = """
 DELETE FROM jobs.procrastinate_workers
 WHERE last_heartbeat < clock_timestamp() - %(silent_s)s * interval '1 second'
 """
+COUNT_ATTEMPTS_SQL: Final = """
+UPDATE jobs.procrastinate_jobs SET attempts = %(attempts)s WHERE id = %(job_id)s AND status = 'doing'
+"""
 PRUNE_JOBS_SQL: Final = """
 DELETE FROM jobs.procrastinate_jobs AS j
 WHERE j.status IN ('succeeded', 'failed', 'cancelled', 'aborted')
@@ -102,6 +105,10 @@ class JobRepository:
         recovered = [RecoveredJob(*row) for row in self._session.rows(RECOVER_JOBS_SQL, limits)]
         self._session.rows(FORGET_WORKERS_SQL, {"silent_s": silent_s})
         return recovered
+
+    def count_attempts(self, job_id: int, attempts: int) -> None:
+        """Say how often a job that is being run was tried before."""
+        self._session.rows(COUNT_ATTEMPTS_SQL, {"job_id": job_id, "attempts": attempts})
 
     def prune(self) -> int:
         """Remove jobs that ended a week ago, failed ones after 90 days, and return how many."""

@@ -68,6 +68,7 @@ ROWS: Final = 20_000
 PARAMETERS: Final[dict[str, object]] = {
     "added": 1,
     "anyway": False,
+    "attempts": 3,
     "body": b"{}",
     "caller": str(KEY),
     "checkpoint": "{}",
@@ -95,6 +96,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "is_public": True,
     "issued_at": MOMENT,
     "jti": "jti",
+    "job_id": 1,
     "key": "key",
     "kinds": ["id", "inchikey", "name", "cas:cas_number"],
     "lease_s": 900.0,

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from app.domain.callers import SERVICE, Caller
-from app.errors import ConflictError, ForbiddenError, NotFoundError
+from app.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from app.importers.download import is_public
+from app.jobs import tasks
 from app.jobs.retries import MAX_ATTEMPTS
 from app.jobs.worker import recover
 from app.services.predict_batch import OvertakenError, ask_for_batch, predict_batch
@@ -269,7 +270,8 @@ def test_an_import_that_a_command_is_working_on_is_looked_at_again_later(
 
     run_jobs()
 
-    assert jobs() == [("todo", 1)]
+    # That is no failed attempt of the job's.
+    assert jobs() == [("todo", 0)]
     assert run(admin, run_id)[0] == "running"
     admin.execute("UPDATE import_runs SET lease_until = now() - interval '1 s'")
     admin.execute("UPDATE jobs.procrastinate_jobs SET scheduled_at = now()")
@@ -295,10 +297,34 @@ def test_a_worker_that_stops_hands_its_job_back_and_the_next_goes_on_with_it(
     state, done, *_ = batch(admin, batch_id)
     assert state == "running"
     assert 0 < done < 100
-    assert jobs() == [("todo", 1)]
+    assert jobs() == [("todo", 0)]
     run_jobs()
     assert batch(admin, batch_id)[:5] == ("finished", 100, 100, 0, 0)
-    assert jobs() == [("succeeded", 2)]
+    assert jobs() == [("succeeded", 1)]
+
+
+def test_a_fault_after_progress_is_no_failed_attempt_and_before_it_one(
+    database: Database,
+    admin: psycopg.Connection,
+    run_jobs: Callable[..., None],
+    jobs: Jobs,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    imported(database, Path("any.smi"))
+    admin.execute("UPDATE jobs.procrastinate_jobs SET attempts = 5")
+
+    def broken_off(*_: object, on_progress: Callable[[object], None], **__: object) -> None:
+        if jobs()[0][1] == 5:
+            on_progress(None)
+        raise UnavailableError("the source does not answer")
+
+    monkeypatch.setattr(tasks, "run_pages", broken_off)
+
+    run_jobs()
+    assert jobs() == [("todo", 0)]
+    admin.execute("UPDATE jobs.procrastinate_jobs SET scheduled_at = now()")
+    run_jobs()
+    assert jobs() == [("todo", 1)]
 
 
 # Files from elsewhere.

@@ -9,7 +9,7 @@ from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Job
 
 from app.errors import InvalidError, NotFoundError, UnavailableError
-from app.jobs.retries import MAX_ATTEMPTS, MAX_WAIT_S, Backoff, HeldElsewhereError
+from app.jobs.retries import MAX_ATTEMPTS, MAX_WAIT_S, Backoff, BrokenOffError, HeldElsewhereError
 
 
 def job(attempts: int = 0) -> Job:
@@ -50,3 +50,7 @@ def test_what_a_stopping_worker_hands_back_is_due_at_once_however_often():
 
 def test_what_somebody_else_has_is_looked_at_again_however_often():
     assert wait_s(HeldElsewhereError(), 100) == pytest.approx(30, abs=1)
+
+
+def test_what_broke_off_after_it_came_further_is_gone_on_with_soon():
+    assert wait_s(BrokenOffError(), 100) == pytest.approx(10, abs=1)
