@@ -8,6 +8,7 @@ from flask import Flask
 
 from api.auth import routes as auth
 from api.common import access
+from api.comparisons import routes as comparisons
 from api.experiments import routes as experiments
 from api.history import routes as history
 from api.imports import routes as imports
@@ -25,6 +26,7 @@ BLUEPRINTS: Final = (
     mixtures.blueprint,
     experiments.blueprint,
     predictions.blueprint,
+    comparisons.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -22,11 +22,12 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset, report, security_report
+from benchmarks import dataset, predictions, report, security_report
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
 from benchmarks.load import LoadError
 from benchmarks.pgbench import PgbenchError
+from benchmarks.predictions import PredictionsReport, measure_predictions
 from benchmarks.probes import measure_deep_page, measure_stream
 from benchmarks.processes import PROC, StartError
 from benchmarks.report import Report, console_for_output
@@ -56,6 +57,7 @@ class Plan:
     sizes: tuple[int, ...]
     """Numbers of molecules at which row-level security is priced."""
     security_rounds: int
+    prediction_rounds: int = 7
 
 
 FULL: Final = Plan(
@@ -64,7 +66,8 @@ FULL: Final = Plan(
 QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15)
 SERVICE: Final = "service"
 SECURITY: Final = "security"
-SECTIONS: Final = (SERVICE, SECURITY)
+PREDICTIONS: Final = "predictions"
+SECTIONS: Final = (SERVICE, SECURITY, PREDICTIONS)
 
 
 @click.command(name="bench")
@@ -72,9 +75,11 @@ SECTIONS: Final = (SERVICE, SECURITY)
 @click.option(
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
-@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section: the service, or row-level security.")
+@click.option(
+    "--only", type=click.Choice(SECTIONS), help="Measure one section: the service, row-level security, or the models."
+)
 def main(*, as_json: bool, quick: bool, only: str | None) -> None:
-    """Measure the service, its peers and the limit side by side, and the price of row-level security."""
+    """Measure the service, its peers and the limit side by side, the price of row-level security, and the models."""
     notes = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, _stop)
     if not PROC.joinpath("self", "status").is_file():
@@ -97,6 +102,7 @@ class Results:
 
     service: Report | None = None
     security: SecurityReport | None = None
+    predictions: PredictionsReport | None = None
 
 
 def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
@@ -108,6 +114,9 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
         LoadError: A contestant failed while it was measured, or does not give the service's answers.
     """
     load_before = os.getloadavg()[0]
+    modelled = measure_predictions(plan.prediction_rounds, say) if PREDICTIONS in sections else None
+    if sections == [PREDICTIONS]:
+        return Results(predictions=modelled)
     with ExitStack() as stack:
         arena = _enter_arena(stack, say)
         return Results(
@@ -115,6 +124,7 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
             security=measure_security(arena.admin_url, arena.secret, plan.sizes, plan.security_rounds, say)
             if SECURITY in sections
             else None,
+            predictions=modelled,
         )
 
 
@@ -142,7 +152,11 @@ def _run_service(arena: Arena, plan: Plan, load_before: float, say: Callable[[st
 
 def _document(results: Results) -> dict[str, object]:
     document = {} if results.service is None else report.to_json(results.service)
-    return document if results.security is None else document | {"security": security_report.to_json(results.security)}
+    if results.security is not None:
+        document["security"] = security_report.to_json(results.security)
+    if results.predictions is not None:
+        document["predictions"] = predictions.to_json(results.predictions)
+    return document
 
 
 def _print(results: Results, console: Console) -> None:
@@ -150,6 +164,8 @@ def _print(results: Results, console: Console) -> None:
         report.print_tables(results.service, console)
     if results.security is not None:
         security_report.print_tables(results.security, console)
+    if results.predictions is not None:
+        predictions.print_tables(results.predictions, console)
 
 
 def measure(

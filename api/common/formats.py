@@ -11,7 +11,7 @@ import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 from flask import Response, request
@@ -34,11 +34,17 @@ Chunks = Iterator[list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """How a list is written: its media type, and the writer that turns records into bytes."""
+class Offer:
+    """A media type that something is given in beside JSON, and what `format=` calls it."""
 
     name: str
     media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Format(Offer):
+    """How a list is written: its media type, and the writer that turns records into bytes."""
+
     extension: str
     write: Callable[[Listing, Shape, Chunks], Iterable[bytes]]
     needs: tuple[str, ...] = ()
@@ -80,13 +86,15 @@ def _cell(value: object) -> object:
     return value
 
 
+_O = TypeVar("_O", bound=Offer)
+
 NDJSON: Final = Format("ndjson", NDJSON_TYPE, "ndjson", _ndjson)
 CSV: Final = Format("csv", CSV_TYPE, "csv", _csv)
 TABLE_FORMATS: Final = {"ndjson": NDJSON, "csv": CSV}
 """What every list is given in."""
 
 
-def chosen(formats: Mapping[str, Format]) -> Format | None:
+def chosen(formats: Mapping[str, _O]) -> _O | None:
     """Return the format that the client asks for; None for plain JSON.
 
     Raises:

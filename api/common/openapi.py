@@ -22,7 +22,7 @@ from api.common.access import METHODS, mark_of
 from api.common.body import JSON_TYPE
 from api.common.cursor import MAX_CURSOR_LENGTH
 from api.common.errors import PROBLEM_JSON
-from api.common.formats import Format
+from api.common.formats import Offer
 from api.common.listing import COUNTINGS, DETAILS, MAX_LIMIT, MAX_QUERY_TEXT
 from database.listing import ESTIMATE_CAP, Kind, Listing
 
@@ -85,7 +85,7 @@ class Description:
     listing: Listing | None = None
     record: Listing | None = None
     answer: Answer | None = None
-    formats: Mapping[str, Format] = field(default_factory=dict)
+    formats: Mapping[str, Offer] = field(default_factory=dict)
     media_type: str = JSON_TYPE
     body_many: type[Schema] | None = None
     body_max: int | None = None
@@ -221,15 +221,14 @@ class _Writer:
 
     def _content(self, said: Description) -> dict[str, Any]:
         if said.listing:
-            page = {JSON_TYPE: {"schema": self._page(said.listing)}}
-            return page | {item.media_type: {"schema": {"type": "string"}} for item in said.formats.values()}
+            return {JSON_TYPE: {"schema": self._page(said.listing)}} | _texts(said.formats)
         if said.record:
             return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{self._record(said.record)}"}}}
         if said.answer:
             if said.answer.name not in self._known:
                 self._known.add(said.answer.name)
                 self._spec.components.schema(said.answer.name, component=dict(said.answer.schema))
-            return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{said.answer.name}"}}}
+            return {JSON_TYPE: {"schema": {"$ref": f"#/components/schemas/{said.answer.name}"}}} | _texts(said.formats)
         return {said.media_type: {"schema": {"type": "string"}}} if said.media_type != JSON_TYPE else {}
 
     def _page(self, listing: Listing) -> dict[str, Any]:
@@ -266,6 +265,7 @@ class _Writer:
         if rule.arguments or said.may_be_absent:
             statuses.add(404)
         if name == "get":
+            statuses |= {406} if said.formats else set()
             statuses |= {406, 414, 422} if said.listing else {422} if getattr(view, "reads_query", False) else set()
             return sorted(statuses)
         statuses |= {409, 413, 415, 422}
@@ -277,7 +277,11 @@ class _Writer:
         return sorted(statuses)
 
 
-def list_parameters(listing: Listing, formats: Mapping[str, Format]) -> Iterator[dict[str, Any]]:
+def _texts(formats: Mapping[str, Offer]) -> dict[str, Any]:
+    return {item.media_type: {"schema": {"type": "string"}} for item in formats.values()}
+
+
+def list_parameters(listing: Listing, formats: Mapping[str, Offer]) -> Iterator[dict[str, Any]]:
     """Give the query parameters of a list."""
     yield from shape_parameters(listing)
     yield _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}, "Records a page; 50 by default.")

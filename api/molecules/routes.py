@@ -20,7 +20,7 @@ from api.common.batch import (
     results_of,
 )
 from api.common.body import JSON_TYPE, takes
-from api.common.conditional import answer, expected_version
+from api.common.conditional import SVG_TYPE, answer, answer_drawing, expected_version
 from api.common.context import reading, services
 from api.common.effects import replay_early, writing
 from api.common.formats import answer_list
@@ -225,7 +225,7 @@ class MoleculeStructureResource(Resource):
 
     @access.public
     @parameters(SvgQuerySchema)
-    @describes(media_type="image/svg+xml")
+    @describes(media_type=SVG_TYPE)
     def get(self, molecule_id: UUID, arguments: dict[str, Any]) -> Response:
         """Draw a molecule's structure as SVG."""
         document = MoleculeReader(reading()).get(molecule_id, _SVG_SHAPE)
@@ -234,11 +234,7 @@ class MoleculeStructureResource(Resource):
             msg = "this molecule has no single structure to draw"
             raise NotFoundError(msg, code="no_structure")
         svg = services().chemistry.render_svg(smiles, arguments["width"], arguments["height"])
-        response = answer(Document(svg.encode(), document.version))
-        if response.status_code != 304:  # noqa: PLR2004
-            response.content_type = "image/svg+xml; charset=utf-8"
-            response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
-        return response
+        return answer_drawing(svg, document.version)
 
 
 api.add_resource(MoleculesResource, "/molecules")

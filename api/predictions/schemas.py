@@ -13,7 +13,7 @@ from app.science.models.registry import MODELS, PROPERTIES
 from app.services.predict_properties import Question
 
 MAX_MIXTURES: Final = 10_000
-_MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
+MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
 
 
 class PredictionConditionsSchema(Schema):
@@ -53,7 +53,7 @@ class QuestionSchema(Schema):
         validate=validate.Length(1, 100),
     )
     models = fields.List(
-        fields.String(validate=validate.OneOf(_MODEL_NAMES, error="no such model; there are {choices}")),
+        fields.String(validate=validate.OneOf(MODEL_NAMES, error="no such model; there are {choices}")),
         load_default=tuple,
         validate=validate.Length(1, 100),
         metadata={"description": "By name, all versions of it, or as name@version."},

@@ -113,7 +113,7 @@ class ChemistryProcess:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 # Ctrl-C at a terminal goes to the parent, which ends its children itself.
                 start_new_session=True,
             )
@@ -121,7 +121,8 @@ class ChemistryProcess:
         return ours
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """Return what a child of ours needs of the environment: no secrets, and one thread."""
     inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
     paths = [str(_PROJECT_DIR), *filter(None, [inherited.get("PYTHONPATH")])]
     return {**inherited, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)}

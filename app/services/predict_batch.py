@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from app.domain.callers import SERVICE
-from app.errors import ForbiddenError, InvalidError, NotFoundError
 from app.science.models.cases import Conditions
-from app.services.predict_properties import Question, predict_mixture
+from app.services.predict_mixtures import PAGE_MIXTURES, predict_mixtures
+from app.services.predict_properties import Question
 from database.repositories.prediction_batches import PredictionBatchRepository, Progress
 from database.session import Database, WriteSession
-
-MIXTURES_AT_ONCE: Final = 20
-"""In one transaction: what a worker that dies has to do again, and for how long the mixtures are held."""
 
 
 class OvertakenError(Exception):
@@ -28,7 +25,9 @@ def ask_for_batch(session: WriteSession, question: Question, mixture_ids: Sequen
     return PredictionBatchRepository(session).add(asdict(question), sorted(set(mixture_ids)))
 
 
-def predict_batch(database: Database, batch_id: UUID, keep_going: Callable[[], bool]) -> bool:
+def predict_batch(
+    database: Database, batch_id: UUID, keep_going: Callable[[], bool], page_mixtures: int = PAGE_MIXTURES
+) -> bool:
     """Go on with a batch and return whether it has ended; False where `keep_going` said no before.
 
     Each mixture is predicted as its own request would be: what the caller may not change by now is left out.
@@ -42,10 +41,10 @@ def predict_batch(database: Database, batch_id: UUID, keep_going: Callable[[], b
     if batch is None:
         return True
     question = _question(batch.question)
-    for first in range(batch.done, len(batch.mixture_ids), MIXTURES_AT_ONCE):
+    for first in range(batch.done, len(batch.mixture_ids), page_mixtures):
         if not keep_going():
             return False
-        wanted = batch.mixture_ids[first : first + MIXTURES_AT_ONCE]
+        wanted = batch.mixture_ids[first : first + page_mixtures]
         with database.transaction(batch.caller, request_id=str(batch_id)) as session:
             progress = _predict(session, wanted, question)
             if not PredictionBatchRepository(session).advance(batch_id, first, progress):
@@ -54,18 +53,14 @@ def predict_batch(database: Database, batch_id: UUID, keep_going: Callable[[], b
 
 
 def _predict(session: WriteSession, mixture_ids: Sequence[UUID], question: Question) -> Progress:
-    added = existing = 0
-    refused = []
-    for mixture_id in mixture_ids:
-        try:
-            with session.savepoint():
-                stored = predict_mixture(session, mixture_id, question)
-        except (NotFoundError, ForbiddenError, InvalidError) as error:
-            refused.append({"mixture_id": str(mixture_id), "detail": error.detail})
-        else:
-            added += stored.added
-            existing += len(stored.documents) - stored.added
-    return Progress(len(mixture_ids), added, existing, refused)
+    predicted = predict_mixtures(session, mixture_ids, question)
+    counts = [item.counts for item in predicted if item.counts]
+    return Progress(
+        done=len(predicted),
+        added=sum(item.added for item in counts),
+        existing=sum(item.existing for item in counts),
+        refused=[{"mixture_id": str(item.mixture_id), "detail": item.error.detail} for item in predicted if item.error],
+    )
 
 
 def _question(asked: Mapping[str, Any]) -> Question:

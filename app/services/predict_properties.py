@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from app.science.composition import Part, Substance, converted, solvent_named
 from app.science.models.cases import Composition, Conditions
 from app.science.models.model import Prediction
 from app.science.models.registry import MODELS, evaluate
+from database.repositories.mixtures import Composition as StoredComposition
 from database.repositories.mixtures import MixtureRepository
 from database.repositories.molecules import MoleculeReader
 from database.repositories.predictions import NewPredictions, PredictionRepository, Stored
@@ -74,18 +75,30 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
     """
     mixtures = MixtureRepository(session)
     mixtures.hold(mixture_id)
-    stored = mixtures.composition(mixture_id)
-    composition = _composition(
-        [_stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
-    )
-    conditions = _said(question.conditions)
+    composition = composition_of(mixtures.composition(mixture_id), pointer)
+    conditions = question.conditions.said()
     new = NewPredictions(
         mixture_id=mixture_id,
         conditions=conditions,
-        inputs_hash=inputs_hash(composition.molality_mol_kg, solvent_named(stored.solvent).name, conditions),
+        inputs_hash=hash_of(composition, conditions),
         predictions=_answers(composition, question),
     )
     return PredictionRepository(session).add(new)
+
+
+def composition_of(stored: StoredComposition, pointer: str = "") -> Composition:
+    """Return what the models know of a stored mixture; `pointer` is where a fault of it is shown to be.
+
+    Raises:
+        InvalidError: A conversion lacks data.
+    """
+    solutes = [_stored_solute(component, pointer) for component in stored.components]
+    return _composition(solutes, stored.solvent, pointer)
+
+
+def hash_of(composition: Composition, conditions: Mapping[str, float | str]) -> str:
+    """Return what tells this question to the models from another."""
+    return inputs_hash(composition.molality_mol_kg, solvent_named(composition.solvent).name, conditions)
 
 
 def methods() -> tuple[Method, ...]:
@@ -112,7 +125,11 @@ def methods() -> tuple[Method, ...]:
 
 
 def _answers(composition: Composition, question: Question) -> list[Prediction]:
-    predictions = evaluate(composition, question.conditions, question.properties, question.models)
+    return rounded(evaluate(composition, question.conditions, question.properties, question.models))
+
+
+def rounded(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions as they are shown and kept."""
     return [
         replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
         for item in predictions
@@ -162,12 +179,3 @@ def _stored_solute(component: dict[str, Any], pointer: str) -> _Solute:
     substance = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
     part = Part(substance, component["amount"], AmountUnit(component["unit"]), pointer)
     return _Solute(component["inchikey"] or component["molecule_id"], part)
-
-
-def _said(conditions: Conditions) -> dict[str, float | str]:
-    said = {
-        "temperature_k": conditions.temperature_k,
-        "exposure_min": conditions.exposure_min,
-        "cell_type": conditions.cell_type,
-    }
-    return {name: value for name, value in said.items() if value is not None}

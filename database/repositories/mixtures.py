@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -68,8 +68,8 @@ MIXTURES_OF_MOLECULE: Final = Scope(
     find="SELECT id FROM public.molecules WHERE id = %(parent)s",
 )
 
-COMPOSITION_SQL: Final = """
-SELECT x.version, x.solvent, (
+# A mixture's components with what a conversion needs to know of them, for the statements that ask for it.
+COMPONENTS: Final = """(
     SELECT json_agg(row_to_json(y))
     FROM (
         SELECT c.molecule_id, coalesce(m.name, c.molecule_id::text) AS name, m.inchikey, c.amount, c.unit,
@@ -87,10 +87,12 @@ SELECT x.version, x.solvent, (
         WHERE c.mixture_id = x.id
         ORDER BY c.position
     ) AS y
-)
+)"""
+COMPOSITIONS_SQL: Final = """
+SELECT x.id, x.version, x.solvent, (components)
 FROM public.mixtures AS x
-WHERE x.id = %(id)s
-"""
+WHERE x.id = ANY (%(ids)s)
+""".replace("(components)", COMPONENTS)
 
 ADD_MIXTURE_SQL: Final = """
 INSERT INTO public.mixtures (name, description, solvent, reference, is_public, project_id, created_by)
@@ -137,6 +139,8 @@ RETURNING id
 
 MIXTURE_VERSION_SQL: Final = "SELECT version FROM public.mixtures WHERE id = %(id)s"
 LOCK_MIXTURE_SQL: Final = "SELECT version FROM public.mixtures WHERE id = %(id)s FOR UPDATE"
+# In one order, so that two batches never deadlock.
+LOCK_MIXTURES_SQL: Final = "SELECT id FROM public.mixtures WHERE id = ANY (%(ids)s) ORDER BY id FOR UPDATE"
 
 CHANGEABLE: Final = ("name", "description", "solvent", "reference", "is_public", "project_id")
 
@@ -164,11 +168,19 @@ class _MixtureParts(Repository):
         Raises:
             NotFoundError: No such mixture is visible to the caller.
         """
-        rows = self._session.rows(COMPOSITION_SQL, {"id": mixture_id})
-        if not rows:
+        found = self.compositions([mixture_id])
+        if not found:
             raise self.missing(mixture_id)
-        version, solvent, components = rows[0]
-        return Composition(version, solvent, orjson.loads(components))
+        return found[mixture_id]
+
+    def compositions(self, mixture_ids: Sequence[UUID]) -> dict[UUID, Composition]:
+        """Return the compositions of those of the mixtures that the caller sees, in one statement."""
+        return {
+            mixture_id: Composition(version, solvent, orjson.loads(components))
+            for mixture_id, version, solvent, components in self._session.rows(
+                COMPOSITIONS_SQL, {"ids": [*mixture_ids]}
+            )
+        }
 
 
 class MixtureReader(ReadRepository, _MixtureParts):
@@ -232,6 +244,10 @@ class MixtureRepository(RecordRepository, _MixtureParts):
         """
         if not self._session.rows(LOCK_MIXTURE_SQL, {"id": mixture_id}):
             raise self._why_not(mixture_id, None)
+
+    def hold_many(self, mixture_ids: Sequence[UUID]) -> set[UUID]:
+        """Keep others from changing those of the mixtures that the caller may change, and return which these are."""
+        return {row[0] for row in self._session.rows(LOCK_MIXTURES_SQL, {"ids": [*mixture_ids]})}
 
     def put_components(self, mixture_id: UUID, components: Iterable[Component]) -> None:
         """Put components in the place of all that a mixture has; `touch` has said that the caller may."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -91,33 +92,33 @@ PREDICTIONS_OF_MOLECULE: Final = Scope(
     find="SELECT id FROM public.molecules WHERE id = %(parent)s",
 )
 
-# The mixture is held by then: nobody else adds predictions of it between the two looks at them.
+# The mixtures are held by then: nobody else adds predictions of them between the two looks at them.
 ADD_PREDICTIONS_SQL: Final = """
 WITH stated AS (
-    SELECT r.*, k.id AS method_id
+    SELECT r.*, k.id AS method_id, private.uuid_v7() AS new_id
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS r (
-        position int, property_type text, model text, version text, value float8, unit text,
-        standard_uncertainty float8, in_domain boolean, reason text, reference text
+        position int, mixture_id uuid, inputs_hash text, property_type text, model text, version text, value float8,
+        unit text, standard_uncertainty float8, in_domain boolean, reason text, reference text
     )
     JOIN public.calculation_methods AS k ON k.name = r.model AND k.version = r.version
 ), added AS (
     INSERT INTO public.predictions (
-        mixture_id, property_type, method_id, conditions, value, unit, standard_uncertainty, in_domain, reason,
+        id, mixture_id, property_type, method_id, conditions, value, unit, standard_uncertainty, in_domain, reason,
         reference, inputs_hash, created_by
     )
-    SELECT %(mixture_id)s, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
-        s.standard_uncertainty, s.in_domain, s.reason, s.reference, %(inputs_hash)s, %(created_by)s::uuid
+    SELECT s.new_id, s.mixture_id, s.property_type, s.method_id, %(conditions)s::jsonb, s.value, s.unit,
+        s.standard_uncertainty, s.in_domain, s.reason, s.reference, s.inputs_hash, %(created_by)s::uuid
     FROM stated AS s
     ORDER BY s.position
     ON CONFLICT DO NOTHING
-    RETURNING id, property_type, method_id
+    RETURNING id
 )
-SELECT coalesce(a.id, p.id), a.id IS NOT NULL
+-- The planner expects a single row, and would look through all that is added for each: IN it looks up.
+SELECT coalesce(p.id, s.new_id), s.new_id IN (SELECT a.id FROM added AS a)
 FROM stated AS s
-LEFT JOIN added AS a ON a.property_type = s.property_type AND a.method_id = s.method_id
 LEFT JOIN public.predictions AS p
-    ON p.mixture_id = %(mixture_id)s AND p.property_type = s.property_type AND p.method_id = s.method_id
-    AND p.inputs_hash = %(inputs_hash)s
+    ON p.mixture_id = s.mixture_id AND p.property_type = s.property_type AND p.method_id = s.method_id
+    AND p.inputs_hash = s.inputs_hash
 ORDER BY s.position
 """
 
@@ -147,6 +148,14 @@ class Stored:
     added: int
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """How many predictions of one mixture are new, and how many were there already."""
+
+    added: int
+    existing: int
+
+
 class PredictionReader(ReadRepository):
     """Finds predictions with the caller's eyes."""
 
@@ -169,13 +178,34 @@ class PredictionRepository(RecordRepository):
             ForbiddenError: The caller may not change the mixture.
             UnavailableError: The database does not know a model.
         """
-        if not new.predictions:
-            return Stored([], 0)
-        rows = [asdict(item) | {"position": position} for position, item in enumerate(new.predictions)]
+        kept = self._keep([new])
+        return Stored(self._documents(kept), sum(is_new for _, is_new in kept))
+
+    def add_many(self, news: Sequence[NewPredictions]) -> list[Added]:
+        """Keep predictions of several mixtures under the same conditions in one statement; they have to be held.
+
+        Raises:
+            ForbiddenError: The caller may not change one of the mixtures.
+            UnavailableError: The database does not know a model.
+        """
+        flags = iter([is_new for _, is_new in self._keep(news)])
+        counts = []
+        for new in news:
+            added = sum(itertools.islice(flags, len(new.predictions)))
+            counts.append(Added(added, len(new.predictions) - added))
+        return counts
+
+    def _keep(self, news: Sequence[NewPredictions]) -> list[Row]:
+        """Return the key of each prediction, in their order, and whether it is new."""
+        stated = [(new, item) for new in news for item in new.predictions]
+        if not stated:
+            return []
+        rows = [
+            asdict(item) | {"position": position, "mixture_id": new.mixture_id, "inputs_hash": new.inputs_hash}
+            for position, (new, item) in enumerate(stated)
+        ]
         parameters = {
-            "mixture_id": new.mixture_id,
-            "conditions": orjson.dumps(new.conditions).decode(),
-            "inputs_hash": new.inputs_hash,
+            "conditions": orjson.dumps(news[0].conditions).decode(),
             "created_by": self._caller.user_id,
             "rows": orjson.dumps(rows).decode(),
         }
@@ -183,9 +213,11 @@ class PredictionRepository(RecordRepository):
         if len(kept) < len(rows):
             msg = "the database does not know all models yet: `cryoprotect seed` puts them in"
             raise UnavailableError(msg, code="models_missing")
-        return Stored(self._documents(kept), sum(is_new for _, is_new in kept))
+        return kept
 
     def _documents(self, kept: Sequence[Row]) -> list[bytes]:
+        if not kept:
+            return []
         ids = [str(row[0]) for row in kept]
         plan = compose_page(self.listing, ListRequest(filters=(Filter("id", "in", ids),), limit=len(ids)))
         found = {orjson.loads(row[0])["id"]: row[0] for row in self._session.rows(plan.statement, plan.parameters)}

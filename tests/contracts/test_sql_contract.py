@@ -70,6 +70,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "anyway": False,
     "attempts": 3,
     "body": b"{}",
+    "both": True,
     "caller": str(KEY),
     "checkpoint": "{}",
     "claims": "{}",
@@ -89,6 +90,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "expires_at": MOMENT,
     "failure": None,
     "fence": 1,
+    "first": KEY,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
@@ -99,10 +101,11 @@ PARAMETERS: Final[dict[str, object]] = {
     "job_id": 1,
     "key": "key",
     "kinds": ["id", "inchikey", "name", "cas:cas_number"],
+    "last": KEY,
     "lease_s": 900.0,
     "licence": None,
     "longest": dt.timedelta(days=1),
-    "limit": 10,
+    "limit": 200,
     "limit_ms": "2000",
     "max_attempts": 20,
     "max_wait_s": 600.0,
@@ -165,6 +168,7 @@ PARAMETERS: Final[dict[str, object]] = {
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     "database.migrate": {"key": 7},
+    "database.repositories.comparisons": {"conditions": ["temperature_k"]},
     "database.session": {"role": "anon"},
 }
 VALUES: Final[dict[Kind, Any]] = {
@@ -197,6 +201,7 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.import_requests": (SERVICE,),
     "database.repositories.imports": (SERVICE,),
     "database.repositories.jobs": (SERVICE,),
+    "database.repositories.comparisons": (ANON, USER, SERVICE),
     "database.repositories.maintenance": (SERVICE,),
     # What a user sends of it, tests/api sends as one.
     "database.repositories.prediction_batches": (SERVICE,),

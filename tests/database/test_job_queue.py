@@ -59,6 +59,12 @@ def mixture(database: Database, caller: Caller, molecule: UUID) -> UUID:
         return MixtureRepository(session).add(factories.new_mixture(molal))
 
 
+def many(database: Database, caller: Caller, molecule: UUID, count: int) -> list[UUID]:
+    molal = factories.component(molecule, unit="mol/kg")
+    with database.transaction(caller) as session:
+        return [MixtureRepository(session).add(factories.new_mixture(molal)) for _ in range(count)]
+
+
 def asked(database: Database, caller: Caller, *mixture_ids: UUID) -> UUID:
     with database.transaction(caller) as session:
         return ask_for_batch(session, FREEZING, mixture_ids)
@@ -171,11 +177,11 @@ def test_of_two_workers_on_one_batch_the_slower_keeps_nothing(
     def overtaken() -> bool:
         # Between two looks another worker does all the rest.
         if not next(looks):
-            assert predict_batch(database, batch_id, lambda: True)
+            assert predict_batch(database, batch_id, lambda: True, page_mixtures=10)
         return True
 
     with pytest.raises(OvertakenError):
-        predict_batch(database, batch_id, overtaken)
+        predict_batch(database, batch_id, overtaken, page_mixtures=10)
 
     assert batch(admin, batch_id)[:5] == ("finished", 30, 30, 0, 0)
     assert admin.execute("SELECT count(*) FROM predictions").fetchone() == (30,)
@@ -283,7 +289,7 @@ def test_a_worker_that_stops_hands_its_job_back_and_the_next_goes_on_with_it(
     database: Database, admin: psycopg.Connection, glycerol: UUID, run_jobs: Callable[..., None], jobs: Jobs
 ):
     alice = factories.user()
-    batch_id = asked(database, alice, *[mixture(database, alice, glycerol) for _ in range(100)])
+    batch_id = asked(database, alice, *many(database, alice, glycerol, 800))
 
     def stop_when_begun() -> None:
         wait_until(lambda: batch(admin, batch_id)[1] > 0)
@@ -296,10 +302,10 @@ def test_a_worker_that_stops_hands_its_job_back_and_the_next_goes_on_with_it(
 
     state, done, *_ = batch(admin, batch_id)
     assert state == "running"
-    assert 0 < done < 100
+    assert 0 < done < 800
     assert jobs() == [("todo", 0)]
     run_jobs()
-    assert batch(admin, batch_id)[:5] == ("finished", 100, 100, 0, 0)
+    assert batch(admin, batch_id)[:5] == ("finished", 800, 800, 0, 0)
     assert jobs() == [("succeeded", 1)]
 
 

@@ -77,6 +77,15 @@ class Conditions:
         if self.temperature_k is not None and not (math.isfinite(self.temperature_k) and self.temperature_k > 0.0):
             raise InvalidError.at("/conditions/temperature_k", "a temperature in kelvin is a number above zero")
 
+    def said(self) -> dict[str, float | str]:
+        """Return what is said, by name."""
+        stated = {
+            "temperature_k": self.temperature_k,
+            "exposure_min": self.exposure_min,
+            "cell_type": self.cell_type,
+        }
+        return {name: value for name, value in stated.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Case:

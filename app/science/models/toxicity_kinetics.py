@@ -36,7 +36,7 @@ _CELLS: Final = frozenset({"endothelial", "bovine pulmonary artery endothelial"}
 
 @dataclass(frozen=True, slots=True)
 class Kinetics:
-    """The constants of one version, arrays by agent (5) or pair (10)."""
+    """The constants of one version, arrays by agent (5) or pair (10); many sets of them have axes before that."""
 
     zeta: Array
     """1/min per molal^alpha"""
@@ -53,8 +53,8 @@ class Kinetics:
     """Power of time; 1 is a constant rate."""
 
     def scaled(self, ln_factors: Array) -> Kinetics:
-        """Return the constants times e^ln_factors, which come in the order of the fields, 41 in a row."""
-        parts = np.split(np.exp(ln_factors), _SPLITS)
+        """Return the constants times e^ln_factors, which come in the order of the fields, 41 on the last axis."""
+        parts = np.split(np.exp(ln_factors), _SPLITS, axis=-1)
         return Kinetics(*(getattr(self, name) * part for name, part in zip(_FIELDS, parts, strict=True)))
 
 
@@ -80,7 +80,7 @@ BASE: Final = replace(PUBLISHED, k_eq=np.full(10, 0.05), pair_share=np.full(10, 
 
 
 def toxicity_rate_per_min(molality: Array, constants: Kinetics) -> Array:
-    """Return the rate of mixtures (rows) of the five agents (columns, mol/kg water), in 1/min.
+    """Return the rate of mixtures (rows) of the five agents (columns, mol/kg water), in 1/min, by set of constants.
 
     Complexes are solved pair by pair from the total molalities, as for the published reference rates; solving all
     of them together differs a little for three agents and more.
@@ -89,11 +89,12 @@ def toxicity_rate_per_min(molality: Array, constants: Kinetics) -> Array:
     """
     bound = _bound(molality[:, _FIRST], molality[:, _SECOND], constants.k_eq)
     free = np.maximum(molality - bound @ _MEMBERS, 0.0)
-    harm = bound @ (constants.pair_share * (constants.beta[_FIRST] + constants.beta[_SECOND]))
+    pair_beta = constants.pair_share * (constants.beta[..., _FIRST] + constants.beta[..., _SECOND])
+    harm = (bound * pair_beta).sum(axis=-1)
     # DMSO's alpha is next to 0: 0^alpha would make every solution toxic by DMSO that is not there.
     single = np.where(molality > 0.0, constants.zeta * np.where(molality > 0.0, free, 1.0) ** constants.alpha, 0.0)
-    together = (free @ constants.beta + harm) ** constants.exponent[0]
-    return np.asarray(single.sum(axis=1) + together, np.float64)
+    together = ((free * constants.beta).sum(axis=-1) + harm) ** constants.exponent[..., 0]
+    return np.asarray(single.sum(axis=-1) + together, np.float64)
 
 
 def _bound(first: Array, second: Array, k_eq: Array) -> Array:
@@ -110,8 +111,8 @@ def hazard(molality: Array, exposure_min: Array, constants: Kinetics) -> Array:
     The rate holds at 30 min; the power of time is the agents' own, by their shares of the dose.
     """
     dose = molality * constants.beta
-    share = dose / np.maximum(dose.sum(axis=1, keepdims=True), 1e-300)
-    shape = np.exp(share @ np.log(constants.shape))
+    share = dose / np.maximum(dose.sum(axis=-1, keepdims=True), 1e-300)
+    shape = np.exp((share * np.log(constants.shape)).sum(axis=-1))
     time = REFERENCE_EXPOSURE_MIN * (exposure_min / REFERENCE_EXPOSURE_MIN) ** shape
     return np.asarray(toxicity_rate_per_min(molality, constants) * time, np.float64)
 
@@ -144,21 +145,15 @@ def rate_error(rates: Array, ln_error: Array, scatter: float) -> Array:
     return np.asarray(np.hypot(upper, scatter / _EXPOSURE_MIN[1]), np.float64)
 
 
-def shifted(constants: Kinetics, columns: Array) -> list[tuple[Kinetics, Kinetics]]:
-    """Return the constants one standard error ahead and behind, by column of a root of their covariance."""
-    return [(constants.scaled(column), constants.scaled(-column)) for column in columns.T]
+def shifted(constants: Kinetics, columns: Array) -> Kinetics:
+    """Return the constants one standard error ahead, then behind, by column of a root of their covariance."""
+    return constants.scaled(np.concatenate([columns.T, -columns.T])[:, None, :])
 
 
-def ln_hazard_error(
-    molality: Array, exposure_min: Array, shifts: Sequence[tuple[Kinetics, Kinetics]], model: float
-) -> Array:
+def ln_hazard_error(molality: Array, exposure_min: Array, shifts: Kinetics, model: float) -> Array:
     """Return the standard error of ln(hazard) from the parameters' covariance, as `shifted`, and the model's."""
-    variance = np.full(len(molality), model**2)
-    for above, below in shifts:
-        ahead = hazard(molality, exposure_min, above)
-        behind = hazard(molality, exposure_min, below)
-        variance += (np.log(np.maximum(ahead, 1e-30) / np.maximum(behind, 1e-30)) / 2.0) ** 2
-    return np.asarray(np.sqrt(variance), np.float64)
+    ahead, behind = np.split(np.log(np.maximum(hazard(molality, exposure_min, shifts), 1e-30)), 2)
+    return np.asarray(np.sqrt(model**2 + (((ahead - behind) / 2.0) ** 2).sum(axis=0)), np.float64)
 
 
 class _Version:

@@ -1,0 +1,1 @@
+"""Predictions beside experiments over HTTP."""
