@@ -19,6 +19,7 @@ from procrastinate import App, PsycopgConnector
 from app.domain.callers import SERVICE
 from app.jobs.retries import MAX_ATTEMPTS, MAX_WAIT_S
 from app.jobs.tasks import PARTS, Parts, queue_app
+from app.jobs.worker_log import configure_queue_log
 from database.repositories.jobs import JobRepository, RecoveredJob
 from database.session import Database
 
@@ -50,6 +51,7 @@ def work(queue_url: str, parts: Parts, duties: Duties) -> None:
 
     `queue_url` leads past any pooler, with the service's login: the queue needs a session of its own.
     """
+    configure_queue_log()
     asyncio.run(_work(queue_url, parts, duties))
 
 

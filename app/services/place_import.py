@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from app.domain.callers import SERVICE
-from app.errors import InvalidError
+from app.errors import CryoProtectError, InvalidError
 from app.importers.download import Allowed, download
 from database.repositories.import_requests import ImportRequestRepository
 from database.repositories.imports import get_run
@@ -38,7 +38,7 @@ def place_import(
     file = folder / str(run_id) / name
     try:
         digest = _fetched(url, file, run.parameters.get("sha256"), allowed, keep_going)
-    except InvalidError as error:
+    except CryoProtectError as error:
         with database.transaction(SERVICE) as session:
             ImportRequestRepository(session).explain(run_id, error.detail)
         raise

@@ -61,7 +61,7 @@ IMPORTS: Final = Listing(
             "r.cancel_requested",
             description="Whether it ends after the page under way.",
         ),
-        Field("failure", Kind.TEXT, "r.failure", nullable=True, description="Why it failed."),
+        Field("failure", Kind.TEXT, "r.failure", nullable=True, description="Why it failed, or is tried again."),
         Field("version", Kind.INTEGER, "r.version", description="Grows with its progress."),
         Field("created_at", Kind.TIMESTAMP, "r.created_at", sortable=True, description="When it was asked for, UTC."),
         Field("updated_at", Kind.TIMESTAMP, "r.updated_at", sortable=True, description="Time of last progress, UTC."),
@@ -174,7 +174,7 @@ class ImportRequestRepository(WriteRepository):
         self._session.rows(PLACE_FILE_SQL, {"id": run_id, "path": path, "sha256": sha256})
 
     def explain(self, run_id: UUID, failure: str) -> None:
-        """Keep why the run is about to fail."""
+        """Keep why the run is about to fail, or to be tried again."""
         self._session.rows(EXPLAIN_FAILURE_SQL, {"id": run_id, "failure": failure[:MAX_FAILURE_LENGTH]})
 
     def _enqueue(self, run_id: UUID) -> None:
