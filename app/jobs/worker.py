@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from procrastinate import App, PsycopgConnector
@@ -102,6 +102,7 @@ async def _run(app: App, parts: Parts, duties: Duties, stop: asyncio.Event) -> N
                 stalled_worker_timeout=duties.heartbeat_s * HEARTBEATS_MISSED,
             )
         )
+        asyncio.get_running_loop().set_exception_handler(_starting_anew(working))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -110,6 +111,21 @@ async def _run(app: App, parts: Parts, duties: Duties, stop: asyncio.Event) -> N
             working.cancel()
         with suppress(asyncio.CancelledError):
             await working
+
+
+def _starting_anew(working: asyncio.Task[None]) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return what ends the worker inside when the end of a job could not be told to the queue.
+
+    The job would be this worker's for as long as it lives; with its end the job is one that was lost.
+    """
+
+    def end(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        cause = getattr(error, "__cause__", None) or error
+        _log.warning("the worker starts anew", cause=type(error).__name__, detail=str(cause or context["message"]))
+        working.cancel()
+
+    return end
 
 
 async def _recover_now_and_then(database: Database, duties: Duties) -> None:

@@ -28,9 +28,7 @@ class QueueLog(logging.Handler):
         job = getattr(record, "job", {})
         error = record.exc_info[1] if record.exc_info else None
         # What we raise ourselves says all in its sentence.
-        trace = (
-            error if error is not None and not isinstance(error, CryoProtectError) and action == "job_error" else None
-        )
+        is_ours = error is None or isinstance(error, CryoProtectError)
         _log.log(
             record.levelno,
             "job",

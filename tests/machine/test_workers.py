@@ -110,6 +110,34 @@ def test_a_worker_outlives_its_connections(
     assert worker.poll() is None
 
 
+REFUSE_ENDS_SQL = """
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the end of this job is not kept';
+END
+$$;
+CREATE TRIGGER refuse_ends BEFORE UPDATE ON jobs.procrastinate_jobs
+FOR EACH ROW WHEN (NEW.status = 'succeeded') EXECUTE FUNCTION pg_temp.refuse()
+"""
+
+
+def test_a_job_whose_end_could_not_be_told_is_not_its_workers_for_ever(
+    start_worker: Start, database: Database, admin: psycopg.Connection, tmp_path: Path, jobs: Jobs
+):
+    admin.execute(REFUSE_ENDS_SQL)
+    try:
+        worker = start_worker()
+        _imported(database, _file(tmp_path, 5))
+        wait_until(lambda: admin.execute(ADDED_SQL).fetchall()[0][0] == "finished")
+        wait_until(lambda: jobs()[0][1] > 0)
+    finally:
+        admin.execute("DROP TRIGGER refuse_ends ON jobs.procrastinate_jobs")
+
+    wait_until(lambda: jobs()[0][0] == "succeeded")
+    assert worker.poll() is None
+    assert admin.execute(ADDED_SQL).fetchall() == [("finished", 5, 0)]
+
+
 def test_a_worker_refuses_a_database_at_another_revision(start_worker: Start, admin: psycopg.Connection):
     admin.execute("UPDATE private.alembic_version SET version_num = '0001_platform'")
     try:
