@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -102,6 +102,12 @@ class WriteSession:
         """Return the statement's rows; none for a statement that returns nothing."""
         cursor = self._connection.execute(statement.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
+
+    def copy(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Send rows to a `COPY ... FROM STDIN`."""
+        with self._connection.cursor().copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def check_deferred(self) -> None:
         """Check now what would be checked at commit; what follows is checked at commit again."""

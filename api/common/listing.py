@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode
@@ -104,7 +104,7 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
     """
     args = _once(request.args)
     known = parameters_of(listing)
-    filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in known)
+    filters = read_filters(listing, {name: text for name, text in args.items() if name not in known})
     if "modified_after" in args:
         # What never changes has been modified when it was made.
         moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
@@ -128,6 +128,16 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
 def parameters_of(listing: Listing) -> frozenset[str]:
     """Return the parameters that a list has beside its filters."""
     return LIST_PARAMETERS | {"q"} if listing.search else LIST_PARAMETERS
+
+
+def read_filters(listing: Listing, args: Mapping[str, str]) -> tuple[Filter, ...]:
+    """Return the filters that parameters stand for, in the order of their names.
+
+    Raises:
+        MalformedError: A field or operator is unknown.
+        InvalidError: A value is of the wrong kind.
+    """
+    return tuple(_filter(listing, name, text) for name, text in sorted(args.items()))
 
 
 def next_link(cursor: str) -> str:

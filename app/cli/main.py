@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Final
 
 import click
@@ -22,9 +23,11 @@ WRONG_USE: Final = 2
 PARTS: Final = {
     "bench": "app.cli.bench",
     "db": "app.cli.db",
+    "import": "app.cli.imports",
     "seed": "app.cli.seed",
     "serve": "app.cli.serve",
     "token": "app.cli.token",
+    "worker": "app.cli.worker",
 }
 
 
@@ -39,7 +42,9 @@ class LazyGroup(click.Group):
         """Return a part by its name."""
         if cmd_name not in PARTS:
             return super().get_command(ctx, cmd_name)
-        part = getattr(import_module(PARTS[cmd_name]), cmd_name)
+        # `import` is a word of the language; the name in Python ends with an underscore.
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        part = getattr(import_module(PARTS[cmd_name]), name)
         return part if isinstance(part, click.Command) else None
 
 

@@ -27,6 +27,8 @@ _MAX_REASON_CHARACTERS: Final = 300
 _LOG_CLOCK: Final = re.compile(r"^\[\d\d:\d\d:\d\d\] *")
 # What RDKit repeats around its reason: its own name, and the whole input once more.
 _LOG_ECHO: Final = re.compile(r"^SMILES Parse Error: | (for input|while parsing): .*$")
+# What a SMILES writes dative and unknown bonds with; an InChI has none.
+_ODD_BOND: Final = re.compile(r"[<>~]")
 _PLACEHOLDER: Final = Chem.MolFromSmarts("[#0]")
 _BONDS: Final = frozenset(
     {
@@ -56,6 +58,8 @@ def read_structure(notation: Notation, text: str) -> Chem.Mol:
     line = checked_text(notation, text)
     outline = _parsed(notation, line, sanitize=False)
     _check_outline(outline)
+    if notation == "molfile" or _ODD_BOND.search(line):
+        _check_bonds(outline)
     if notation == "molfile":
         _check_annotations(outline)
     molecule = _parsed(notation, line, sanitize=True)
@@ -108,6 +112,9 @@ def _check_outline(molecule: Chem.Mol) -> None:
         raise StructureError(msg)
     if molecule.HasQuery() or molecule.HasSubstructMatch(_PLACEHOLDER):
         raise StructureError("The structure holds placeholders or queries; it has to name each of its atoms and bonds.")
+
+
+def _check_bonds(molecule: Chem.Mol) -> None:
     if any(molecule.GetBondWithIdx(index).GetBondType() not in _BONDS for index in range(molecule.GetNumBonds())):
         raise StructureError("The structure holds dative bonds or bonds of no order, which an InChI cannot express.")
 
@@ -132,28 +139,44 @@ def _check_same_inchi(text: str, molecule: Chem.Mol) -> None:
 
 
 class _LineKeeper(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
+    """Keeps RDKit's lines in the list of the innermost block; made once, for a handler costs more than a parse."""
+
+    lines: list[str] | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(_LOG_CLOCK.sub("", record.getMessage()).strip())
+        if self.lines is not None:
+            self.lines.append(_LOG_CLOCK.sub("", record.getMessage()).strip())
+
+
+_KEEPER: Final = _LineKeeper()
 
 
 @contextmanager
 def rdkit_log() -> Iterator[list[str]]:
     """Keep what RDKit logs inside the block, in the list that is given, and off stderr; may be nested."""
-    keeper = _LineKeeper()
+    outer, lines = _KEEPER.lines, list[str]()
+    _KEEPER.lines = lines
+    try:
+        if outer is None:
+            with _logging_to_keeper():
+                yield lines
+        else:
+            yield lines
+    finally:
+        _KEEPER.lines = outer
+
+
+@contextmanager
+def _logging_to_keeper() -> Iterator[None]:
     logger = logging.getLogger("rdkit")
     before = logger.handlers[:]
-    logger.handlers[:] = [keeper]
+    logger.handlers[:] = [_KEEPER]
     rdBase.LogToPythonLogger()
     try:
-        yield keeper.lines
+        yield
     finally:
         logger.handlers[:] = before
-        if not any(isinstance(handler, _LineKeeper) for handler in before):
-            rdBase.LogToCppStreams()
+        rdBase.LogToCppStreams()
 
 
 def _reason(lines: list[str]) -> str:

@@ -30,7 +30,7 @@ MAX_SIDE_PX: Final = 4000
 _ITEMS_PER_TURN: Final = 8
 _LONGEST_WAIT_S: Final = 30.0
 # A batch of nothing but structures that cost a child each would keep the pool restarting for a day.
-_LOSSES_PER_BATCH: Final = 20
+LOSSES_PER_BATCH: Final = 20
 # The first death may be somebody else's doing (the system was short of memory); the second is the structure's.
 _DEATHS_TO_BLAME: Final = 2
 _log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 class _Losses:
     """How many children one call may still cost."""
 
-    left: int = _LOSSES_PER_BATCH
+    left: int = LOSSES_PER_BATCH
 
 
 class ChemistryPool:
@@ -62,15 +62,18 @@ class ChemistryPool:
         """
         return Structure(**self._value("standardize", notation, checked_text(notation, text)))
 
-    def standardize_many(self, items: Iterable[tuple[Notation, str]]) -> Iterator[Structure | StructureError]:
+    def standardize_many(
+        self, items: Iterable[tuple[Notation, str]], *, most_losses: int = LOSSES_PER_BATCH
+    ) -> Iterator[Structure | StructureError]:
         """Yield a structure, or why there is none, for each item in their order.
 
         Items are taken a few turns ahead of the results that are read, so a batch of any length needs little memory.
+        When it has cost `most_losses` children, the rest is refused.
 
         Raises:
             UnavailableError: All processes are busy, or none can be started.
         """
-        losses, remaining = _Losses(), iter(items)
+        losses, remaining = _Losses(most_losses), iter(items)
         under_way: deque[Future[list[Structure | StructureError]]] = deque()
         executor = ThreadPoolExecutor(len(self._processes), thread_name_prefix="chemistry")
         try:

@@ -15,7 +15,7 @@ from app.domain.molecules import NewMolecule, Structure
 from app.errors import StructureError
 from app.importers import chembl, pubchem
 from app.importers.records import ParsedRecord
-from app.services.chemistry import ChemistryPool
+from app.services.chemistry import LOSSES_PER_BATCH, ChemistryPool
 from app.services.maintenance import refresh_summary_soon
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.outcomes import Outcome, OutcomeStatus
@@ -52,11 +52,17 @@ class ImportReport:
     outcomes: list[Outcome]
 
 
-def standardize_records(chemistry: ChemistryPool, records: Sequence[ParsedRecord]) -> list[ReadyRecord]:
-    """Return the records with their structures; slow, so call it outside of any transaction."""
+def standardize_records(
+    chemistry: ChemistryPool, records: Sequence[ParsedRecord], *, patient: bool = False
+) -> list[ReadyRecord]:
+    """Return the records with their structures; slow, so call it outside of any transaction.
+
+    A job that nobody waits for is patient: however many structures break a limit, the others are read.
+    """
     readable = [record for record in records if record.refusal is None and record.structure_text and record.notation]
     results = chemistry.standardize_many(
-        [(record.notation, record.structure_text) for record in readable if record.notation and record.structure_text]
+        [(record.notation, record.structure_text) for record in readable if record.notation and record.structure_text],
+        most_losses=2 * len(readable) if patient else LOSSES_PER_BATCH,
     )
     by_index = dict(zip((record.index for record in readable), results, strict=True))
     return [_ready(record, by_index.get(record.index)) for record in records]
@@ -69,7 +75,7 @@ def load_records(session: WriteSession, source: SourceStatement, records: Sequen
     run_id = provenance.start_run(source_id)
     wanted = [record for record in records if record.structure is not None]
     stored = MoleculeRepository(session).add_many(
-        [_new_molecule(record, source_id, run_id) for record in wanted], merge=True
+        [new_molecule(record, source_id, run_id) for record in wanted], merge=True
     )
     by_index = dict(zip((record.parsed.index for record in wanted), stored, strict=True))
     outcomes = [
@@ -101,7 +107,8 @@ def _ready(record: ParsedRecord, result: Structure | StructureError | None) -> R
     return ReadyRecord(record, result, None)
 
 
-def _new_molecule(record: ReadyRecord, source_id: UUID, run_id: UUID) -> NewMolecule:
+def new_molecule(record: ReadyRecord, source_id: UUID, run_id: UUID) -> NewMolecule:
+    """Return the molecule to store; one without a name goes by its InChIKey."""
     parsed = record.parsed
     return NewMolecule(
         name=parsed.name or (record.structure.inchikey if record.structure else ""),

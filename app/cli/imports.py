@@ -1,0 +1,234 @@
+"""`cryoprotect import`: runs an import itself, with a bar on a terminal and plain lines elsewhere.
+
+What the command does can be stopped at any moment, by Ctrl-C, SIGKILL or a power cut: started again with the same
+file, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from app.cli.running import open_database, running_database, urls_of, with_secret
+from app.domain.callers import SERVICE
+from app.errors import InvalidError
+from app.importers import pipeline
+from app.importers.files import check_columns, file_sha256, layout_of
+from app.importers.pipeline import ImportReport, OnProgress, run_import
+from app.services.chemistry import ChemistryPool
+from config import Settings
+from database import migrate
+from database.repositories.imports import LEASE_S, ImportRepository, Run
+from database.repositories.provenance import ImportFault, ProvenanceRepository, SourceStatement
+from database.session import Database
+
+SHOWN_ERRORS: Final = 5
+_LINE_EVERY_S: Final = 10.0
+_LOOK_EVERY_S: Final = 0.5
+
+
+@click.group(name="import")
+def import_() -> None:
+    """Import molecules; what was interrupted goes on where it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileImport:
+    """A file to import, and what is said of it."""
+
+    path: Path
+    columns: dict[str, str]
+    source: str | None
+    release: str | None
+    licence: str | None
+
+
+@import_.command(name="file")
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--columns",
+    default="",
+    metavar="FIELD=NAME,...",
+    help="Which columns say what, where their names do not: smiles, inchi, inchikey, name, id, cas.",
+)
+@click.option("--source", metavar="NAME", help="The data source's name; the file's by default.")
+@click.option("--release", metavar="TEXT", help="The source's release; the file's SHA-256 by default.")
+@click.option("--licence", metavar="TEXT", help="The terms under which the data may be used.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def file(  # noqa: PLR0913 - one for each option
+    path: Path, columns: str, source: str | None, release: str | None, licence: str | None, *, as_json: bool
+) -> None:
+    """Import a file of SMILES, CSV, TSV or SDF, plain or gzip, of any size.
+
+    A file is imported once, by its SHA-256: an import that was interrupted goes on where it was. The exit status is 1
+    where the import has not come to its end, or nothing in the file could be stored, and 2 where the file is none
+    that can be imported.
+    """
+    wanted = FileImport(path.absolute(), _columns(columns), source, release, licence)
+    _check(wanted)
+    with (
+        running_database(with_secret(Settings.from_environment()), _note) as settings,
+        open_database(settings) as database,
+    ):
+        migrate.check_server(urls_of(settings).admin)
+        migrate.upgrade(urls_of(settings), secret=settings.shared_secret, log=_note)
+        report, faults = _import(database, settings, wanted)
+    click.echo(_as_json(report, faults) if as_json else _as_text(report, faults))
+    stored = report.counts.added + report.counts.existing
+    if report.state != "finished" or (report.counts.refused and not stored):
+        sys.exit(1)
+
+
+def _import(database: Database, settings: Settings, wanted: FileImport) -> tuple[ImportReport, list[ImportFault]]:
+    sha256 = file_sha256(wanted.path)
+    run_id = _placed(database, wanted, sha256)
+    run = _free(database, run_id)
+    report = ImportReport(run_id, run.state, run.counts, run.failure, run.working_s)
+    if run.state == "finished":
+        _note("this file is imported already; nothing is to be done")
+    elif run.lease_left_s:
+        _note("another process is importing this file")
+    else:
+        chemistry = ChemistryPool(
+            max(settings.chemistry_processes, os.cpu_count() or 1),
+            settings.chemistry_time_limit_s,
+            settings.chemistry_memory_limit_mib,
+        )
+        with closing(chemistry), _shown(wanted.path.name, sum(asdict(run.counts).values())) as on_progress:
+            report = run_import(database, chemistry, run_id, on_progress=on_progress)
+    with database.transaction(SERVICE) as session:
+        return report, ImportRepository(session).errors(run_id, SHOWN_ERRORS)
+
+
+def _placed(database: Database, wanted: FileImport, sha256: str) -> UUID:
+    """Return the id of the file's run, which waits or is under way."""
+    statement = SourceStatement(
+        wanted.source or wanted.path.name,
+        wanted.release if wanted.release is not None else f"sha256:{sha256[:12]}",
+        licence=wanted.licence,
+    )
+    parameters = {"source": "file", "path": str(wanted.path), "columns": wanted.columns}
+    with database.transaction(SERVICE) as session:
+        imports = ImportRepository(session)
+        source_id = ProvenanceRepository(session).ensure_source(statement)
+        run_id, _ = imports.create(source_id, parameters, sha256)
+        if imports.get(run_id).state in {"failed", "cancelled"}:
+            imports.retry(run_id)
+    return run_id
+
+
+def _free(database: Database, run_id: UUID) -> Run:
+    """Return the run when nobody has its lease, or as it is when somebody renews it."""
+    patience_until_s = time.monotonic() + LEASE_S + 2 * _LOOK_EVERY_S
+    said = False
+    while True:
+        with database.transaction(SERVICE) as session:
+            run = ImportRepository(session).get(run_id)
+        if run.state != "running" or not run.lease_left_s or time.monotonic() > patience_until_s:
+            return run
+        if not said:
+            _note(f"another process has this import, and its lease for {run.lease_left_s:.0f} s: waiting")
+            said = True
+        time.sleep(_LOOK_EVERY_S)
+
+
+@contextmanager
+def _shown(name: str, done_before: int) -> Iterator[OnProgress]:
+    console = Console(stderr=True)
+    with _bar(name, console) if console.is_terminal else _lines(name, done_before) as on_progress:
+        yield on_progress
+
+
+@contextmanager
+def _bar(name: str, console: Console) -> Iterator[OnProgress]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(name, total=1.0, said="")
+
+        def show(progress: pipeline.Progress) -> None:
+            bar.update(task, completed=progress.done_fraction or 0.0, said=_counted(progress))
+
+        yield show
+
+
+@contextmanager
+def _lines(name: str, done_before: int) -> Iterator[OnProgress]:
+    started_s = said_s = time.monotonic()
+
+    def show(progress: pipeline.Progress) -> None:
+        nonlocal said_s
+        now_s = time.monotonic()
+        if now_s - said_s < _LINE_EVERY_S:
+            return
+        said_s = now_s
+        rate = (progress.counts.total - done_before) / (now_s - started_s)
+        done = "" if progress.done_fraction is None else f"{progress.done_fraction:.0%}, "
+        _note(f"{name}: {done}{_counted(progress)}, {rate:,.0f}/s")
+
+    yield show
+
+
+def _counted(progress: pipeline.Progress) -> str:
+    counts = progress.counts
+    return f"{counts.added:,} added, {counts.existing:,} existing, {counts.refused:,} refused"
+
+
+def _check(wanted: FileImport) -> None:
+    try:
+        check_columns(wanted.columns)
+        layout_of(wanted.path, wanted.columns)
+    except InvalidError as error:
+        raise click.UsageError(error.detail) from error
+
+
+def _columns(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if any(not name.strip() or not column.strip() for name, _, column in pairs):
+        message = "--columns takes FIELD=NAME, several with commas between them"
+        raise click.UsageError(message)
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _as_json(report: ImportReport, faults: list[ImportFault]) -> str:
+    return json.dumps({**asdict(report), "first_errors": [asdict(fault) for fault in faults]}, default=str)
+
+
+def _as_text(report: ImportReport, faults: list[ImportFault]) -> str:
+    counts = report.counts
+    rows = [
+        f"Import {report.run_id}: {report.state}{f': {report.failure}' if report.failure else ''}",
+        f"  added     {counts.added:>12,}",
+        f"  existing  {counts.existing:>12,}",
+        f"  refused   {counts.refused:>12,}",
+    ]
+    if report.working_s:
+        rows.append(
+            f"  worked    {report.working_s:>12,.1f} s, {counts.total / report.working_s:,.0f} records a second"
+        )
+    rows.extend(f"  line {fault.index}: {fault.reason}" for fault in faults)
+    if counts.refused > len(faults):
+        rows.append(f"  and {counts.refused - len(faults):,} more, in import_errors")
+    return "\n".join(rows)
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
