@@ -263,7 +263,7 @@ def test_a_record_of_a_hundred_megabytes_is_refused_in_little_memory(tmp_path: P
         file.write(b"smiles,name\n" if name == "a.csv" else b"")
         file.write(good)
         for _ in range(100):
-            file.write(b"C" * 1024 * 1024 if name != "a.sdf" else b"CCCCCCCCCCCCCCC\n" * 65536)
+            file.write(b"C" * 1024 * 1024 if name != "a.sdf" else b"C" * 1024 * 1023 + b"\n")
         file.write(b"\n$$$$\n" if name == "a.sdf" else b"\n")
         file.write(good)
 
