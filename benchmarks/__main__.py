@@ -22,9 +22,10 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset, report, security_report
+from benchmarks import dataset, imports_report, report, security_report
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
+from benchmarks.imports import FULL_PLAN, QUICK_PLAN, ImportPlan, ImportsReport, measure_imports
 from benchmarks.load import LoadError
 from benchmarks.pgbench import PgbenchError
 from benchmarks.probes import measure_deep_page, measure_stream
@@ -56,15 +57,26 @@ class Plan:
     sizes: tuple[int, ...]
     """Numbers of molecules at which row-level security is priced."""
     security_rounds: int
+    imports: ImportPlan
 
 
 FULL: Final = Plan(
-    rounds=3, seconds=3, deep_seconds=2, scenarios=(*TARGETED, *FURTHER), sizes=SIZES, security_rounds=40
+    rounds=3,
+    seconds=3,
+    deep_seconds=2,
+    scenarios=(*TARGETED, *FURTHER),
+    sizes=SIZES,
+    security_rounds=40,
+    imports=FULL_PLAN,
 )
-QUICK: Final = Plan(rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15)
+QUICK: Final = Plan(
+    rounds=2, seconds=1, deep_seconds=1, scenarios=TARGETED, sizes=SIZES[:2], security_rounds=15, imports=QUICK_PLAN
+)
 SERVICE: Final = "service"
 SECURITY: Final = "security"
+IMPORTS: Final = "imports"
 SECTIONS: Final = (SERVICE, SECURITY)
+"""What is measured where nothing else is said; imports take half an hour and are asked for."""
 
 
 @click.command(name="bench")
@@ -72,7 +84,7 @@ SECTIONS: Final = (SERVICE, SECURITY)
 @click.option(
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
-@click.option("--only", type=click.Choice(SECTIONS), help="Measure one section: the service, or row-level security.")
+@click.option("--only", type=click.Choice((*SECTIONS, IMPORTS)), help="Measure one section.")
 def main(*, as_json: bool, quick: bool, only: str | None) -> None:
     """Measure the service, its peers and the limit side by side, and the price of row-level security."""
     notes = Console(stderr=True, highlight=False)
@@ -97,6 +109,7 @@ class Results:
 
     service: Report | None = None
     security: SecurityReport | None = None
+    imports: ImportsReport | None = None
 
 
 def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
@@ -108,6 +121,9 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
         LoadError: A contestant failed while it was measured, or does not give the service's answers.
     """
     load_before = os.getloadavg()[0]
+    if sections == [IMPORTS]:
+        with _alone(FOLDER):
+            return Results(imports=measure_imports(_shared(), plan.imports, say))
     with ExitStack() as stack:
         arena = _enter_arena(stack, say)
         return Results(
@@ -142,7 +158,9 @@ def _run_service(arena: Arena, plan: Plan, load_before: float, say: Callable[[st
 
 def _document(results: Results) -> dict[str, object]:
     document = {} if results.service is None else report.to_json(results.service)
-    return document if results.security is None else document | {"security": security_report.to_json(results.security)}
+    if results.security is not None:
+        document |= {"security": security_report.to_json(results.security)}
+    return document if results.imports is None else document | {"imports": imports_report.to_json(results.imports)}
 
 
 def _print(results: Results, console: Console) -> None:
@@ -150,6 +168,8 @@ def _print(results: Results, console: Console) -> None:
         report.print_tables(results.service, console)
     if results.security is not None:
         security_report.print_tables(results.security, console)
+    if results.imports is not None:
+        imports_report.print_tables(results.imports, console)
 
 
 def measure(
@@ -185,8 +205,7 @@ def _records(answer: dict[str, object]) -> object:
 
 
 def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
-    shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
-    dataset.require_structures(shared)
+    shared = _shared()
     stack.enter_context(_alone(FOLDER))
     base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
     secret = secrets.token_urlsafe(48)
@@ -198,6 +217,12 @@ def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
     token = issue_token(secret, role="authenticated", ttl_s=TOKEN_TTL_S, sub=dataset.CALLER)
     claims_json = TokenVerifier(secret, jwks=None, issuer=None).verify(token).claims_json
     return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)
+
+
+def _shared() -> Path:
+    shared = Path(os.environ.get("CRYOPROTECT_SHARED") or ROOT.parent / "shared" / "data")
+    dataset.require_structures(shared)
+    return shared
 
 
 @contextmanager

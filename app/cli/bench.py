@@ -25,8 +25,8 @@ WRONG_USE: Final = 2
 )
 @click.option(
     "--only",
-    type=click.Choice(["service", "security"]),
-    help="Measure one section: the service, or row-level security.",
+    type=click.Choice(["service", "security", "imports"]),
+    help="Measure one section: the service, row-level security, or (not measured otherwise) imports.",
 )
 def bench(*, as_json: bool, quick: bool, only: str | None) -> None:
     """Measure this service, its peers and the limit side by side, and what row-level security costs.
