@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import includes, predictions, report, security_report, toxicity
+from benchmarks import imports, imports_report, includes, predictions, report, security_report, toxicity
 from benchmarks.run import Run
 from benchmarks.science.report import measure_science, print_lines
 from benchmarks.security import SecurityReport, measure_security
@@ -44,6 +44,11 @@ def _toxicity(run: Run) -> toxicity.ToxicityReport:
     return toxicity.measure_toxicity(run.arena(with_molecules=False), rounds, seconds, run.say)
 
 
+def _imports(run: Run) -> imports.ImportsReport:
+    run.alone()
+    return imports.measure_imports(run.data, imports.QUICK_PLAN if run.quick else imports.FULL_PLAN, run.say)
+
+
 SECTIONS: Final = (
     Section("service", measure_service, report.to_json, report.print_tables),
     Section("security", _security, security_report.to_json, security_report.print_tables),
@@ -55,5 +60,6 @@ SECTIONS: Final = (
         predictions.to_json,
         predictions.print_tables,
     ),
+    Section("imports", _imports, imports_report.to_json, imports_report.print_tables, by_default=False),
     Section("science", lambda run: measure_science(run.say), list, print_lines, by_default=False),
 )

@@ -41,6 +41,7 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "molecules_canonical_smiles_check": ("/smiles", "the canonical SMILES has more than 20,000 characters"),
     "molecules_inchi_check": ("/inchi", "the InChI has more than 40,000 characters"),
     "molecules_formula_check": ("", "the formula has more than 500 characters"),
+    "molecules_source_record_check": ("", "a source record has at most 200 characters"),
     "molecule_identifiers_external_id_check": ("/identifiers", "an identifier has 1 to 500 characters"),
     "molecule_identifiers_source_check": ("/identifiers", "a source is a short lower-case word"),
     "molecule_identifiers_kind_check": ("/identifiers", "a kind is a short lower-case word"),

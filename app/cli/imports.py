@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from app.cli.running import open_database, running_database, urls_of, with_secret
 from app.domain.callers import SERVICE
-from app.errors import InvalidError
+from app.errors import InvalidError, UnavailableError
 from app.importers import pipeline
 from app.importers.files import check_columns, file_sha256, layout_of
 from app.importers.pipeline import ImportReport, OnProgress, run_import
@@ -82,13 +82,23 @@ def file(  # noqa: PLR0913 - one for each option
         running_database(with_secret(Settings.from_environment()), _note) as settings,
         open_database(settings) as database,
     ):
-        migrate.check_server(urls_of(settings).admin)
-        migrate.upgrade(urls_of(settings), secret=settings.shared_secret, log=_note)
+        _prepare(settings)
         report, faults = _import(database, settings, wanted)
     click.echo(_as_json(report, faults) if as_json else _as_text(report, faults))
     stored = report.counts.added + report.counts.existing
     if report.state != "finished" or (report.counts.refused and not stored):
         sys.exit(1)
+
+
+def _prepare(settings: Settings) -> None:
+    """Bring the service's own database to the newest revision; of another one, that is its administrator's to say."""
+    urls = urls_of(settings)
+    if Settings.from_environment().embedded:
+        migrate.upgrade(urls, secret=settings.shared_secret)
+    revision = migrate.current(urls)
+    if revision != migrate.head():
+        msg = f"the database is at {revision or 'base'}, this needs {migrate.head()}: run `cryoprotect db upgrade`"
+        raise UnavailableError(msg)
 
 
 def _import(database: Database, settings: Settings, wanted: FileImport) -> tuple[ImportReport, list[ImportFault]]:

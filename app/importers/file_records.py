@@ -32,7 +32,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "id": (
         *("id", "mol_id", "molecule_id", "molecule_chembl_id", "chembl_id", "cid", "pubchem_cid", "dtxsid"),
-        *("dsstox_substance_id", "source_id", "zinc_id", "pubchem_compound_cid"),
+        *("dsstox_substance_id", "source_id", "zinc_id", "pubchem_compound_cid", "compound"),
     ),
     "cas": ("cas", "casrn", "cas_number", "cas_rn", "substance_casrn"),
 }

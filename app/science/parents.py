@@ -16,8 +16,8 @@ from chembl_structure_pipeline.exclude_flag import exclude_flag
 from rdkit import Chem
 
 _LISTS: Final = Path(standardizer.__file__).parent / "data"
-_SOLVENTS: Final = "solvents.smi"
-_SALTS: Final = "salts.smi"
+SOLVENTS: Final = "solvents.smi"
+SALTS: Final = "salts.smi"
 _SPELLING: Final = (
     Chem.SANITIZE_SYMMRINGS | Chem.SANITIZE_FINDRADICALS | Chem.SANITIZE_SETAROMATICITY | Chem.SANITIZE_ADJUSTHS
 )
@@ -31,10 +31,10 @@ def chembl_parent(molecule: Chem.Mol) -> Chem.Mol:
 def _bare_parent(bare: Chem.Mol) -> Chem.Mol:
     """Return the parent of a structure without isotopes, with the charges that it has."""
     fragments = list(Chem.GetMolFrags(bare, asMols=True, sanitizeFrags=False))
-    kept = _without(fragments, _SOLVENTS) if len(fragments) > 1 else []
+    kept = _without(fragments, SOLVENTS) if len(fragments) > 1 else []
     if not kept:
         return bare
-    drugs = _without(kept, _SALTS) or kept
+    drugs = _without(kept, SALTS) or kept
     parent = drugs[0] if len({_spelling(fragment) for fragment in drugs}) == 1 else _together(drugs)
     if exclude_flag(parent, includeRDKitSanitization=False):
         # What ChEMBL leaves alone, metals for instance, keeps its counter-ions.
@@ -60,13 +60,14 @@ def _is_any(fragment: Chem.Mol, patterns: dict[tuple[int, int], list[Chem.Mol]])
 def _patterns(list_name: str) -> dict[tuple[int, int], list[Chem.Mol]]:
     """Return the list's patterns by their numbers of atoms and bonds: one matches whole fragments only."""
     found: dict[tuple[int, int], list[Chem.Mol]] = {}
-    for smarts in _smarts(list_name):
+    for smarts in smarts_of(list_name):
         pattern = Chem.MolFromSmarts(smarts)
         found.setdefault(_size(pattern), []).append(pattern)
     return found
 
 
-def _smarts(list_name: str) -> Iterator[str]:
+def smarts_of(list_name: str) -> Iterator[str]:
+    """Yield the patterns of one of ChEMBL's lists."""
     for line in (_LISTS / list_name).read_text(encoding="utf-8").splitlines():
         columns = line.strip().split("\t")
         if not line.startswith("#") and len(columns) == len(("name", "smarts")):
