@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,13 @@ def test_what_there_is_not_is_an_error_that_says_what_there_is(choice: dict[str,
 def test_a_property_without_a_model_has_no_default():
     with pytest.raises(InvalidError, match="no model predicts"):
         default_model("viscosity")
+
+
+def test_a_carrier_counts_as_water_and_what_is_predicted_says_so():
+    in_water = evaluate(GLYCEROL_IN_WATER, ROOM)
+    in_carrier = evaluate(replace(GLYCEROL_IN_WATER, solvent="Euro-Collins"), ROOM)
+
+    assert [answer.value for answer in in_carrier] == [answer.value for answer in in_water]
+    for answer in in_carrier:
+        assert ("Euro-Collins counts as pure water" in (answer.reason or "")) == answer.in_domain
+    assert not any(answer.in_domain for answer in evaluate(replace(GLYCEROL_IN_WATER, solvent="ethanol"), ROOM))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 from app.errors import InvalidError
+from app.science.carriers import is_carrier
 from app.science.models import (
     critical_cooling,
     dry_glass_transition,
@@ -55,12 +57,18 @@ def evaluate_many(
 ) -> list[list[Prediction]]:
     """Return the predictions of each case, as `evaluate` does of one.
 
+    A carrier, such as a buffer, counts as water, and what is predicted then says so.
+
     Raises:
         InvalidError: There is no such property or model.
     """
     chosen, wanted = select(models), _properties(properties)
-    columns = [model.predictions(cases, wanted) for model in chosen]
-    return [[prediction for parts in rows for prediction in parts] for rows in zip(*columns, strict=True)]
+    asked = [_in_water(case) for case in cases]
+    columns = [model.predictions(asked, wanted) for model in chosen]
+    return [
+        _with_reservation(case, [prediction for parts in rows for prediction in parts])
+        for case, *rows in zip(cases, *columns, strict=True)
+    ]
 
 
 def select(names: Collection[str] = ()) -> tuple[Model, ...]:
@@ -86,6 +94,23 @@ def default_model(property_type: str) -> Model:
         if property_type in model.default_for:
             return model
     raise InvalidError.at("/properties", _no_model([property_type]))
+
+
+def _in_water(case: Case) -> Case:
+    if not is_carrier(case.composition.solvent):
+        return case
+    return replace(case, composition=replace(case.composition, solvent="water"))
+
+
+def _with_reservation(case: Case, predictions: list[Prediction]) -> list[Prediction]:
+    solvent = case.composition.solvent
+    if not is_carrier(solvent):
+        return predictions
+    counted = f"{solvent} counts as pure water: what is dissolved in it is neglected"
+    return [
+        replace(item, reason="; ".join(filter(None, [item.reason, counted]))) if item.in_domain else item
+        for item in predictions
+    ]
 
 
 def _properties(names: Collection[str]) -> frozenset[str]:
