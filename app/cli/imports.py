@@ -35,6 +35,7 @@ from database.repositories.provenance import ImportFault, ProvenanceRepository, 
 from database.session import Database
 
 SHOWN_ERRORS: Final = 5
+_NICENESS: Final = 5
 _LINE_EVERY_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.5
 
@@ -115,6 +116,8 @@ def _import(database: Database, settings: Settings, wanted: FileImport) -> tuple
             max(settings.chemistry_processes, os.cpu_count() or 1),
             settings.chemistry_time_limit_s,
             settings.chemistry_memory_limit_mib,
+            # An import has all night; who reads meanwhile has not.
+            niceness=_NICENESS,
         )
         with closing(chemistry), _shown(wanted.path.name, sum(asdict(run.counts).values())) as on_progress:
             report = run_import(database, chemistry, run_id, on_progress=on_progress)

@@ -29,7 +29,7 @@ from app.importers.file_records import (
 from app.importers.records import ParsedRecord
 from app.importers.sources import Page
 
-PAGE_RECORDS: Final = 2000
+PAGE_RECORDS: Final = 1000
 PAGE_BYTES: Final = 4 * 1024 * 1024
 Format = Literal["smiles", "delimited", "sdf"]
 _FORMATS_BY_NAME: Final[dict[str, Format]] = {

@@ -1,8 +1,9 @@
 """The way of an import run: read a page, standardize it, store it with its checkpoint, go on.
 
-The next page is standardized while the last one is stored, and no more than that is ever in memory. Whoever runs
-this has the run's lease, renewed beside the work; a worker that lost it stops, and what it had not stored is done
-again by the other. Nothing but whole pages is stored, so a run can be killed at any moment and go on elsewhere.
+One page is read while the one before it is standardized and the one before that is stored, and no more than these are
+ever in memory. Whoever runs this has the run's lease, renewed beside the work; a worker that lost it stops, and what it
+had not stored is done again by the other. Nothing but whole pages is stored, so a run can be killed at any moment and
+go on elsewhere.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class _Worker:
 
     def _load_all(self, source: Source) -> bool:
         """Store the source's pages; return whether somebody asked to cancel the run."""
-        pages = source.pages(self._lease.parameters, self._lease.checkpoint, self._lease.sha256)
+        pages = _ahead(source.pages(self._lease.parameters, self._lease.checkpoint, self._lease.sha256))
         ready = _ahead((page, standardize_records(self._chemistry, page.records, patient=True)) for page in pages)
         with closing(ready):
             for page, records in ready:

@@ -44,10 +44,13 @@ class _Losses:
 
 
 class ChemistryPool:
-    """Child processes that are started when first needed; make it after fork, one for each process."""
+    """Child processes that are started when first needed; make it after fork, one for each process.
 
-    def __init__(self, processes: int, time_limit_s: float, memory_limit_mib: int) -> None:
-        self._processes = [ChemistryProcess(time_limit_s, memory_limit_mib) for _ in range(processes)]
+    With a niceness they leave the processor to everybody else first.
+    """
+
+    def __init__(self, processes: int, time_limit_s: float, memory_limit_mib: int, *, niceness: int = 0) -> None:
+        self._processes = [ChemistryProcess(time_limit_s, memory_limit_mib, niceness) for _ in range(processes)]
         self._turns = Turns(self._processes)
         self._closed = False
         self._too_slow = f"The structure takes longer than {time_limit_s:g} s to read."

@@ -40,9 +40,10 @@ class ChildLostError(Exception):
 class ChemistryProcess:
     """One child, started when it is first asked and again after it was lost; used by one caller at a time."""
 
-    def __init__(self, time_limit_s: float, memory_limit_mib: int) -> None:
+    def __init__(self, time_limit_s: float, memory_limit_mib: int, niceness: int = 0) -> None:
         self._time_limit_s = time_limit_s
         self._memory_limit_mib = memory_limit_mib
+        self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._owner_pid = 0
@@ -117,6 +118,8 @@ class ChemistryProcess:
                 # Ctrl-C at a terminal goes to the parent, which ends its children itself.
                 start_new_session=True,
             )
+        if self._niceness:
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, self._niceness)
         wire.receive(ours, time.monotonic() + _START_LIMIT_S)
         return ours
 

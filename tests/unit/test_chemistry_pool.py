@@ -125,6 +125,16 @@ def test_an_empty_batch_starts_no_child(make_pool: Callable[..., ChemistryPool])
     assert child_pids(pool) == []
 
 
+def test_children_are_as_nice_as_they_are_told():
+    pool = ChemistryPool(1, 20.0, 256, niceness=7)
+    try:
+        pool.standardize(*GLYCEROL)
+        (pid,) = child_pids(pool)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+    finally:
+        pool.close()
+
+
 def test_a_batch_reads_only_a_few_turns_ahead_of_its_results(pool: ChemistryPool):
     taken: list[int] = []
 
