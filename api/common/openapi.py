@@ -256,7 +256,7 @@ class _Writer:
         return {"type": "object", "required": ["data", "page"], "properties": {"data": items, "page": page}}
 
     def _record(self, listing: Listing) -> str:
-        name = listing.name.rstrip("s").capitalize()
+        name = _type_name(listing.name)
         if name not in self._known:
             self._known.add(name)
             properties = {
@@ -373,6 +373,12 @@ def _header(name: str, description: str, schema: dict[str, Any], *, required: bo
         "description": description,
         "required": required,
     }
+
+
+def _type_name(plural: str) -> str:
+    """Return the name of a record's schema: toxicity_results has ToxicityResult."""
+    singular = plural.removesuffix("es" if plural.endswith("ches") else "s")
+    return "".join(word.capitalize() for word in singular.split("_"))
 
 
 def _field_schema(kind: Kind, nullable: bool, description: str) -> dict[str, Any]:  # noqa: FBT001

@@ -85,6 +85,7 @@ COMPARISON: Final = Answer(
         reason=_said(OPTIONAL_TEXT, "Why there is nothing at all."),
         compute=_COMPUTE,
     ),
+    has_etag=True,
 )
 CALIBRATION: Final = Answer(
     "Calibration",

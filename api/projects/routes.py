@@ -41,6 +41,7 @@ from database.repositories.shares import (
     Junction,
     ShareRepository,
 )
+from database.repositories.toxicity import RESULTS, RESULTS_OF_PROJECT, ResultReader
 
 blueprint: Final = Blueprint("projects", __name__)
 api: Final = Api(blueprint)
@@ -223,6 +224,17 @@ class ProjectPredictionsResource(Resource):
         return answer_list(PredictionReader(reading()), query, TABLE_FORMATS)
 
 
+class ProjectToxicityResource(Resource):
+    """The toxicity of one project's molecules."""
+
+    @access.user()
+    @lists(RESULTS, RESULTS_OF_PROJECT)
+    @describes(listing=RESULTS, formats=TABLE_FORMATS)
+    def get(self, query: ListQuery) -> Response:
+        """List what assays found of the molecules that are in a project or shared with it."""
+        return answer_list(ResultReader(reading()), query, TABLE_FORMATS)
+
+
 def share(junction: Junction, project_id: UUID, record_id: UUID) -> Response:
     """Share a record with a project: 201, or 204 where it was shared already."""
     version = expected_version()
@@ -251,3 +263,4 @@ api.add_resource(ProjectMixturesResource, "/projects/<uuid:project_id>/mixtures"
 api.add_resource(ProjectMixtureResource, "/projects/<uuid:project_id>/mixtures/<uuid:mixture_id>")
 api.add_resource(ProjectExperimentsResource, "/projects/<uuid:project_id>/experiments")
 api.add_resource(ProjectPredictionsResource, "/projects/<uuid:project_id>/predictions")
+api.add_resource(ProjectToxicityResource, "/projects/<uuid:project_id>/toxicity")

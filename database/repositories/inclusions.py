@@ -15,6 +15,7 @@ from database.repositories.experiments import EXPERIMENTS, EXPERIMENTS_OF_MIXTUR
 from database.repositories.mixtures import MIXTURES, MIXTURES_OF_MOLECULE
 from database.repositories.molecules import MOLECULES
 from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTURE, PREDICTIONS_OF_MOLECULE
+from database.repositories.toxicity import RESULTS, RESULTS_OF_MOLECULE
 
 _MEASURED: Final = Shape(Detail.MINIMAL, include=("results",))
 _COMPOSED: Final = Shape(Detail.MINIMAL, include=("components",))
@@ -24,6 +25,7 @@ INCLUSIONS: Final[Mapping[Listing, tuple[Inclusion, ...]]] = {
         Many("mixtures", MIXTURES, MIXTURES_OF_MOLECULE),
         Many("experiments", EXPERIMENTS, EXPERIMENTS_OF_MOLECULE, _MEASURED),
         Many("predictions", PREDICTIONS, PREDICTIONS_OF_MOLECULE),
+        Many("toxicity", RESULTS, RESULTS_OF_MOLECULE),
     ),
     MIXTURES: (
         Many("predictions", PREDICTIONS, PREDICTIONS_OF_MIXTURE),
@@ -37,6 +39,7 @@ INCLUSIONS: Final[Mapping[Listing, tuple[Inclusion, ...]]] = {
         One("mixture", MIXTURES, "mixture_id", _COMPOSED),
         One("molecule", MOLECULES, "molecule_id"),
     ),
+    RESULTS: (One("molecule", MOLECULES, "molecule_id"),),
 }
 
 

@@ -16,6 +16,7 @@ from database.listing import Detail, Field, Kind, Listing, Related, Scope
 from database.repositories.base import ReadRepository, RecordRepository, not_permitted
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.outcomes import Outcome, OutcomeStatus, refusal, refused_by, slices
+from database.repositories.projects import FIND_PROJECT_SQL
 from database.repositories.toxicity_assays import AssayRepository, FoundAssay
 
 RESULTS: Final = Listing(
@@ -83,6 +84,18 @@ RESULTS_OF_MOLECULE: Final = Scope(
     parent="molecule",
     condition="r.molecule_id = %(parent)s",
     find="SELECT id FROM public.molecules WHERE id = %(parent)s",
+)
+
+RESULTS_OF_PROJECT: Final = Scope(
+    parent="project",
+    condition="""
+        r.molecule_id IN (
+            SELECT s.id FROM public.molecules AS s WHERE s.project_id = %(parent)s
+            UNION ALL
+            SELECT s.molecule_id FROM public.project_molecules AS s WHERE s.project_id = %(parent)s
+        )
+    """,
+    find=FIND_PROJECT_SQL,
 )
 
 # Locked in one order, so that two batches never deadlock; whoever may not change a molecule does not get its row.

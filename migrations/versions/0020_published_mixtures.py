@@ -36,6 +36,16 @@ CREATE TRIGGER mixtures_touch BEFORE UPDATE OF
 ON public.mixtures
 FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 
+-- They name the columns that they watch.
+DROP TRIGGER mixtures_audit_insert ON public.mixtures;
+DROP TRIGGER mixtures_audit_update ON public.mixtures;
+DROP TRIGGER mixtures_audit_delete ON public.mixtures;
+DROP TRIGGER experiments_audit_insert ON public.experiments;
+DROP TRIGGER experiments_audit_update ON public.experiments;
+DROP TRIGGER experiments_audit_delete ON public.experiments;
+SELECT private.audit_table('public.mixtures', 'mixtures', 'id');
+SELECT private.audit_table('public.experiments', 'experiments', 'id');
+
 GRANT SELECT (purpose, certainty, verified) ON public.mixtures TO anon, authenticated;
 GRANT SELECT (certainty) ON public.experiments TO anon, authenticated;
 """
@@ -51,11 +61,19 @@ FOR EACH ROW EXECUTE FUNCTION private.touch_row();
 CREATE INDEX mixtures_data_source_id_idx ON public.mixtures (data_source_id);
 -- squawk-ignore require-concurrent-index-deletion
 DROP INDEX public.mixtures_data_source_id_source_record_key;
+DROP TRIGGER mixtures_audit_insert ON public.mixtures;
+DROP TRIGGER mixtures_audit_update ON public.mixtures;
+DROP TRIGGER mixtures_audit_delete ON public.mixtures;
+DROP TRIGGER experiments_audit_insert ON public.experiments;
+DROP TRIGGER experiments_audit_update ON public.experiments;
+DROP TRIGGER experiments_audit_delete ON public.experiments;
 ALTER TABLE public.experiments DROP COLUMN certainty;
 ALTER TABLE public.mixtures
     DROP COLUMN certainty,
     DROP COLUMN verified,
     DROP COLUMN purpose;
+SELECT private.audit_table('public.mixtures', 'mixtures', 'id');
+SELECT private.audit_table('public.experiments', 'experiments', 'id');
 """
 
 

@@ -24,6 +24,7 @@ FREEZING: Record = {"properties": ["freezing_point"], "models": ["osmotic_virial
 VIABILITY: Record = {"property_type": "post_thaw_viability", "value": 82, "unit": "%"}
 RESOURCES = {listing.name: listing for listing in INCLUSIONS}
 MANY = [(listing.name, item.name) for listing, items in INCLUSIONS.items() for item in items if isinstance(item, Many)]
+PATHS = {name: "toxicity/results" if name == "toxicity_results" else name for name in RESOURCES}
 ALL = {name: ",".join(item.name for item in INCLUSIONS[listing]) for name, listing in RESOURCES.items()}
 
 
@@ -41,6 +42,15 @@ def experiment(caller: Api, subject: Record, **fields: Any) -> str:
 def mixed(caller: Api, **fields: Any) -> str:
     components = [{"molecule": "Glycerol", "amount": 2.3, "unit": "mol/kg"}]
     return str(made(caller, "/mixtures", {"name": "CPA", "components": components, **fields})["id"])
+
+
+def hit(molecule: str) -> Record:
+    assay = {
+        "source": "tox21",
+        "name": "NR-AhR",
+        "endpoints": [{"name": "nuclear_receptor", "description": "Nuclear receptors"}],
+    }
+    return {"molecule": molecule, "assay": assay, "hit_call": "active"}
 
 
 def read(caller: Api, path: str) -> Any:
@@ -65,6 +75,7 @@ def keys(service: Api, models: None) -> dict[str, str]:
         "mixtures": mixture,
         "predictions": prediction,
         "experiments": experiment(service, {"mixture_id": mixture}, name="on the mixture"),
+        "toxicity_results": str(made(service, "/toxicity/results", hit(molecule))["id"]),
     }
 
 
@@ -81,9 +92,9 @@ def stranger(request: pytest.FixtureRequest) -> Api:
 @pytest.mark.parametrize(("resource", "name"), MANY, ids=[f"{resource} {name}" for resource, name in MANY])
 def test_what_is_included_is_what_its_own_list_has(anon: Api, keys: dict[str, str], resource: str, name: str):
     parts = "&include=results" if name == "experiments" else ""
-    listed = read(anon, f"/{resource}/{keys[resource]}/{name}?detail=minimal{parts}")["data"]
+    listed = read(anon, f"/{PATHS[resource]}/{keys[resource]}/{name}?detail=minimal{parts}")["data"]
 
-    record = read(anon, f"/{resource}/{keys[resource]}?include={name}")
+    record = read(anon, f"/{PATHS[resource]}/{keys[resource]}?include={name}")
 
     assert listed
     assert record[name] == {"data": listed, "more": False}
@@ -93,7 +104,7 @@ def test_what_is_included_is_what_its_own_list_has(anon: Api, keys: dict[str, st
 def test_a_record_shows_the_mixture_that_it_is_about(anon: Api, keys: dict[str, str], resource: str):
     mixture = read(anon, f"/mixtures/{keys['mixtures']}?only=id,name,components")
 
-    record = read(anon, f"/{resource}/{keys[resource]}?include=mixture,molecule")
+    record = read(anon, f"/{PATHS[resource]}/{keys[resource]}?include=mixture,molecule")
 
     assert (record["mixture"], record["molecule"]) == (mixture, None)
 
@@ -108,8 +119,8 @@ def test_an_experiment_shows_the_molecule_that_it_is_about(anon: Api, keys: dict
 @pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("detail", ["minimal", "standard", "full"])
 def test_no_level_of_detail_brings_other_records_along(anon: Api, keys: dict[str, str], resource: str, detail: str):
-    bare = read(anon, f"/{resource}/{keys[resource]}?detail={detail}")
-    whole = read(anon, f"/{resource}/{keys[resource]}?detail={detail}&include={ALL[resource]}")
+    bare = read(anon, f"/{PATHS[resource]}/{keys[resource]}?detail={detail}")
+    whole = read(anon, f"/{PATHS[resource]}/{keys[resource]}?detail={detail}&include={ALL[resource]}")
 
     assert {name: whole[name] for name in bare} == bare
     assert set(whole) - set(bare) == set(ALL[resource].split(","))
@@ -119,16 +130,16 @@ def test_no_level_of_detail_brings_other_records_along(anon: Api, keys: dict[str
 def test_a_list_shows_what_a_single_record_shows(anon: Api, keys: dict[str, str], resource: str):
     included, alone = f"include={ALL[resource]}", f"only={ALL[resource]}"
     for shape in (included, alone):
-        assert read(anon, f"/{resource}?id={keys[resource]}&{shape}")["data"] == [
-            read(anon, f"/{resource}/{keys[resource]}?{shape}")
+        assert read(anon, f"/{PATHS[resource]}?id={keys[resource]}&{shape}")["data"] == [
+            read(anon, f"/{PATHS[resource]}/{keys[resource]}?{shape}")
         ]
-    assert set(read(anon, f"/{resource}/{keys[resource]}?{alone}")) == set(ALL[resource].split(","))
+    assert set(read(anon, f"/{PATHS[resource]}/{keys[resource]}?{alone}")) == set(ALL[resource].split(","))
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("parameter", ["include", "only"])
 def test_a_name_that_does_not_exist_is_400_and_those_that_do_are_named(anon: Api, resource: str, parameter: str):
-    for path in (f"/{resource}", f"/{resource}/00000000-0000-7000-8000-000000000000"):
+    for path in (f"/{PATHS[resource]}", f"/{PATHS[resource]}/00000000-0000-7000-8000-000000000000"):
         found = problem(anon.get(f"{path}?{parameter}=acl"), 400, "unknown_field")
 
         assert set(found["detail"].partition("known: ")[2].split(", ")) == set(names_of(RESOURCES[resource]))
@@ -138,8 +149,9 @@ def test_a_name_that_does_not_exist_is_400_and_those_that_do_are_named(anon: Api
 def test_the_document_says_what_can_be_included(anon: Api, resource: str):
     document = read(anon, "//openapi.json")
 
-    schema = document["components"]["schemas"][resource.rstrip("s").capitalize()]["properties"]
-    parameters = document["paths"][f"/api/v1/{resource}"]["get"]["parameters"]
+    name = "".join(word.capitalize() for word in resource.removesuffix("s").split("_"))
+    schema = document["components"]["schemas"][name]["properties"]
+    parameters = document["paths"][f"/api/v1/{PATHS[resource]}"]["get"]["parameters"]
     (include,) = (item for item in parameters if item["name"] == "include")
     for item in INCLUSIONS[RESOURCES[resource]]:
         assert item.name in schema

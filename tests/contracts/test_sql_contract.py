@@ -61,7 +61,7 @@ from database.repositories.predictions import (
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
-from database.repositories.toxicity import RESULTS, RESULTS_OF_MOLECULE
+from database.repositories.toxicity import RESULTS, RESULTS_OF_MOLECULE, RESULTS_OF_PROJECT
 from database.session import READ_PREAMBLE_SQL
 from database.urls import DatabaseUrls
 from tests import factories
@@ -244,6 +244,7 @@ SCOPED: Final = {
     PREDICTIONS_OF_MOLECULE: PREDICTIONS,
     PREDICTIONS_OF_PROJECT: PREDICTIONS,
     RESULTS_OF_MOLECULE: RESULTS,
+    RESULTS_OF_PROJECT: RESULTS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
