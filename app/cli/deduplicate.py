@@ -87,10 +87,8 @@ def _show(report: Report) -> None:
             figures = (f"{_number(n)} {what}" for n, what in zip(_figures(row), _COLUMNS[1:], strict=True))
             click.echo(f"{row.table}: {', '.join(figures)}")
     for conflict in report.conflicts[:SHOWN]:
-        records = " ".join(map(str, conflict.records))
-        click.echo(
-            f"conflict in {conflict.table}: {' '.join(filter(None, (conflict.label, records)))}: {conflict.reason}"
-        )
+        records = " ".join(filter(None, (conflict.label, *map(str, conflict.records))))
+        click.echo(f"conflict in {conflict.table}: {records}: {conflict.reason}")
     _tell_of_more(len(report.conflicts), "conflicts")
     for group in report.parents[:SHOWN]:
         click.echo(f"forms of {group.label}: {' '.join(map(str, group.ids))}")

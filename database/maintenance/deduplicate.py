@@ -238,7 +238,8 @@ def _check_references(session: WriteSession) -> None:
         if (table, column) not in columns
     ]
     if unknown:
-        raise DatabaseRefusal(f"records are referred to by {', '.join(unknown)}, which this version cannot move")
+        msg = f"records are referred to by {', '.join(unknown)}, which this version cannot move"
+        raise DatabaseRefusal(msg)
 
 
 def _reason(error: psycopg.errors.IntegrityError) -> str:

@@ -1,11 +1,11 @@
 """Several records of one molecule: which of them stays, and how it takes the others' place.
 
 Records are the same molecule within one scope of visibility only: public ones with public ones, a project's with that
-project's, an owner's with that owner's. A private record beside a public one is somebody's own and is left alone, and so
-are records of one owner that are shared with different projects: to join them would show one's data to the other's guests.
+project's, an owner's with that owner's. A private record beside a public one is somebody's own and is left alone, and
+so are records of one owner that are shared with different projects: joined, one's data would show to the other's guests.
 
-The molecule that is its own parent stays before its salts; then the one with more verified facts, the one with more facts,
-the newer one.
+The molecule that is its own parent stays before its salts; then the one with more verified facts, the one with more
+facts, the newer one.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ WITH doubled AS (
             SELECT l.molecule_id FROM public.molecule_experiments AS l WHERE l.experiment_id = e.id ORDER BY 1
         ) AS involved,
         (
-            e.verified::int, CASE e.certainty WHEN 'seen' THEN 3 WHEN 'secondary' THEN 2 WHEN 'memory' THEN 1 ELSE 0 END,
+            e.verified::int,
+            CASE e.certainty WHEN 'seen' THEN 3 WHEN 'secondary' THEN 2 WHEN 'memory' THEN 1 ELSE 0 END,
             num_nonnulls(e.source_record, e.reference, e.name, e.notes), e.created_at, e.id
         ) AS rank
     FROM doubled AS d
