@@ -2,7 +2,7 @@
 
 Records are the same molecule within one scope of visibility only: public ones with public ones, a project's with that
 project's, an owner's with that owner's. A private record beside a public one is somebody's own and is left alone, and
-so are records of one owner that are shared with different projects: joined, one's data would show to the other's guests.
+so are records of one owner that are shared with different projects: joined, either's guests would see the other's data.
 
 The molecule that is its own parent stays before its salts; then the one with more verified facts, the one with more
 facts, the newer one.

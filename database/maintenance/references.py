@@ -22,7 +22,7 @@ WITH gone AS (
         FROM (
             SELECT i.id, row_number() OVER (
                 PARTITION BY coalesce(p.kept, i.molecule_id), i.source, i.kind, i.external_id
-                ORDER BY i.verified DESC, i.created_at DESC, i.id DESC
+                ORDER BY i.verified DESC, p.kept IS NULL DESC, i.created_at DESC, i.id DESC
             ) AS place
             FROM public.molecule_identifiers AS i
             LEFT JOIN unnest(%(removed)s::uuid[], %(kept)s::uuid[]) AS p (removed, kept) ON p.removed = i.molecule_id
@@ -53,7 +53,7 @@ WITH gone AS (
         FROM (
             SELECT v.id, row_number() OVER (
                 PARTITION BY coalesce(p.kept, v.molecule_id), v.property_type, v.content_hash
-                ORDER BY v.verified DESC, v.created_at DESC, v.id DESC
+                ORDER BY v.verified DESC, p.kept IS NULL DESC, v.created_at DESC, v.id DESC
             ) AS place
             FROM public.molecular_properties AS v
             LEFT JOIN unnest(%(removed)s::uuid[], %(kept)s::uuid[]) AS p (removed, kept) ON p.removed = v.molecule_id
