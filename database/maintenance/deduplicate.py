@@ -29,6 +29,8 @@ from database.repositories.maintenance import LIMIT_TIME_SQL
 from database.session import Database, WriteSession
 
 STATEMENT_LIMIT_S: Final = 900
+FOUND_AT_ONCE: Final = 10_000
+"""Groups; finding them reads the whole table."""
 ATTEMPTS: Final = 6
 FIRST: Final = UUID(int=0)
 _MET_ANOTHER: Final = (
@@ -133,13 +135,19 @@ class _Run:
         }
         tally = self._tallies.setdefault(work.table, Tally())
         after = FIRST
-        while found := self._find(work, {**asked, "ids": None, "after": after, "limit": work.page_size}):
+        while found := self._find(work, {**asked, "ids": None, "after": after, "limit": FOUND_AT_ONCE}):
             after = found[-1].kept
-            try:
-                tally.add(self._settle(work, found, asked))
-            except psycopg.errors.IntegrityError:
-                for group in found:
-                    tally.add(self._settle_alone(work, group, asked))
+            for start in range(0, len(found), work.page_size):
+                tally.add(self._page(work, found[start : start + work.page_size], asked))
+
+    def _page(self, work: Work, found: Sequence[Group], asked: dict[str, object]) -> Tally:
+        try:
+            return self._settle(work, found, asked)
+        except psycopg.errors.IntegrityError:
+            tally = Tally()
+            for group in found:
+                tally.add(self._settle_alone(work, group, asked))
+            return tally
 
     def _find(self, work: Work, asked: dict[str, object]) -> list[Group]:
         with self._transaction() as session:

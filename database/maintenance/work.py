@@ -71,3 +71,4 @@ class Work:
     locks: tuple[LiteralString, ...]
     settle: Callable[[WriteSession, Sequence[Group]], Tally]
     page_size: int = 1000
+    """Groups in one transaction."""

@@ -329,8 +329,14 @@ class TestMolecules:
         _add_property(admin, kept)
         gone = add_molecule(admin, is_public=True, created_by=alice if same_owner else bob)
         add(admin, "project_molecules", project_id=scene.guest, molecule_id=gone)
+        version = "SELECT version FROM public.projects WHERE id = %s"
+        before = admin.execute(version, (scene.guest,)).fetchall()[0][0]
 
         deduplicate(database, Choice())
+
+        shares = admin.execute("SELECT project_id, molecule_id, opens FROM public.project_molecules").fetchall()
+        assert shares == [(scene.guest, kept, same_owner)]
+        assert admin.execute(version, (scene.guest,)).fetchall() == [(before + 1,)]
         admin.execute("UPDATE public.molecules SET is_public = false")
 
         acl = [alice, scene.guest] if same_owner else [alice]
@@ -566,7 +572,7 @@ class TestExperiments:
     def test_what_differs_makes_two_of_them(
         self, database: Database, admin: psycopg.Connection, changes: dict[str, Any], *, is_repeat: bool
     ) -> None:
-        told = {"molecule_id": add_molecule(admin), "protocol": "slow", "started_at": MOMENT}
+        told: dict[str, Any] = {"molecule_id": add_molecule(admin), "protocol": "slow", "started_at": MOMENT}
         first = add_experiment(admin, **told)
         second = add_experiment(admin, **told | changes)
 
