@@ -6,6 +6,8 @@ A table on a terminal, plain lines elsewhere, or one JSON object.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Final
 
@@ -13,6 +15,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.table import Table
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from app.cli.running import current_database
 from app.domain.callers import SERVICE
@@ -60,7 +63,7 @@ def deduplicate(*, dry_run: bool, as_json: bool, by_parent: bool, parents: tuple
     move to it. The exit status is 1 where conflicts were left.
     """
     choice = Choice(dry_run=dry_run, by_parent=by_parent, parents=parents, window_days=window_days)
-    with current_database(Settings.from_environment(), _note) as database:
+    with current_database(Settings.from_environment(), _note) as database, _retries_told():
         report = run(database, choice)
         if report.changed:
             with database.transaction(SERVICE) as session:
@@ -71,6 +74,17 @@ def deduplicate(*, dry_run: bool, as_json: bool, by_parent: bool, parents: tuple
         _show(report)
     if report.conflicts:
         raise SystemExit(CONFLICTS_LEFT)
+
+
+@contextmanager
+def _retries_told() -> Iterator[None]:
+    """Tell of retries on standard error for as long as the block: the logs' own place is standard output here."""
+    before = get_on_retry_hooks()
+    set_on_retry_hooks([lambda retry: _note(f"another writer was in the way: trying again in {retry.wait_for:.1f} s")])
+    try:
+        yield
+    finally:
+        set_on_retry_hooks(before)
 
 
 def _show(report: Report) -> None:
@@ -93,7 +107,10 @@ def _show(report: Report) -> None:
     for group in report.parents[:SHOWN]:
         click.echo(f"forms of {group.label}: {' '.join(map(str, group.ids))}")
     _tell_of_more(len(report.parents), "parents")
-    click.echo("undone: this was a dry run" if report.dry_run else f"in the audit log: {report.request_id}")
+    if report.dry_run:
+        click.echo("undone: this was a dry run")
+    else:
+        click.echo(f"in the audit log: {report.request_id}" if report.changed else "nothing was changed")
 
 
 def _figures(row: TableReport) -> tuple[int | None, ...]:

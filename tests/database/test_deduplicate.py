@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from psycopg import sql
+from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
 
 from app.cli.db import db
 from app.errors import UnavailableError
@@ -49,6 +51,7 @@ ALTER TABLE public.molecule_identifiers
     DROP CONSTRAINT molecule_identifiers_source_kind_external_id_molecule_id_key;
 ALTER TABLE public.predictions DROP CONSTRAINT predictions_subject_property_type_method_id_inputs_hash_key;
 """
+_T = TypeVar("_T")
 DAY = dt.timedelta(days=1)
 MOMENT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 SALT = "CCCCCCCCCCCCCC-UHFFFAOYSA-N"
@@ -770,6 +773,7 @@ def _wait_until_blocked(admin: psycopg.Connection, by: int) -> None:
         waiting = admin.execute("SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))", (by,)).fetchall()
         if waiting:
             return
+        time.sleep(0.005)
     pytest.fail("nobody waits")
 
 
@@ -811,25 +815,33 @@ def test_a_record_that_was_changed_after_it_was_found_stays(
     assert _figures(report) == {}
 
 
-def test_a_deadlock_is_tried_again(database: Database, admin: psycopg.Connection, urls: DatabaseUrls) -> None:
+def _meet_in_a_deadlock(admin: psycopg.Connection, urls: DatabaseUrls, work: Callable[[], _T]) -> _T:
+    """Return what the work gives that takes two experiments' rows in order, while a writer takes them the other way."""
     molecule = add_molecule(admin)
     first, last = sorted(add_experiment(admin, molecule_id=molecule) for _ in range(2))
     lock = "SELECT FROM public.experiments WHERE id = %s FOR UPDATE"
-
     with psycopg.connect(urls.admin) as writer, ThreadPoolExecutor(1) as threads:
-        # The writer is patient, so that the command is the one whom the server ends.
+        # The writer is patient, so that the work is what the server ends.
         writer.execute("SET deadlock_timeout = '60s'")
         writer.execute(lock, (last,))
-        running = threads.submit(deduplicate, database, Choice())
+        running = threads.submit(work)
         _wait_until_blocked(admin, writer.info.backend_pid)
         writer.execute(lock, (first,))
         writer.commit()
-        report = running.result(60)
+        return running.result(60)
 
+
+def test_a_deadlock_is_tried_again(database: Database, admin: psycopg.Connection, urls: DatabaseUrls) -> None:
+    retries: list[str] = []
+    before = get_on_retry_hooks()
+    set_on_retry_hooks([lambda retry: retries.append(type(retry.caused_by).__name__)])
+    try:
+        report = _meet_in_a_deadlock(admin, urls, lambda: deduplicate(database, Choice()))
+    finally:
+        set_on_retry_hooks(before)
+
+    assert retries == ["DeadlockDetected"]
     assert _figures(report) == {"experiments": (1, 1, 0, 0)}
-    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    admin.execute("SELECT pg_stat_force_next_flush()")
-    assert admin.execute(deadlocks).fetchall()[0][0] >= 1
 
 
 def _inserted(table: str, **columns: object) -> tuple[sql.Composed, dict[str, object]]:
@@ -892,7 +904,7 @@ class TestCommand:
 
     def test_the_summary_of_public_molecules_follows(self, admin: psycopg.Connection) -> None:
         due = "SELECT count(*) FROM private.maintenance_runs WHERE task = 'molecule_summary'"
-        _run()
+        assert _run().stdout.splitlines()[-1] == "nothing was changed"
         assert admin.execute(due).fetchall() == [(0,)]
         _doubled(admin, is_public=True)
 
@@ -900,6 +912,12 @@ class TestCommand:
         assert admin.execute(due).fetchall() == [(0,)]
         _run()
         assert admin.execute(due).fetchall() == [(1,)]
+
+    def test_a_retry_is_told_apart_from_the_report(self, admin: psycopg.Connection, urls: DatabaseUrls) -> None:
+        done = _meet_in_a_deadlock(admin, urls, lambda: _run("--json"))
+
+        assert json.loads(done.stdout)["tables"][3]["removed"] == 1
+        assert done.stderr.startswith("another writer was in the way: trying again in ")
 
     def test_another_revision_is_refused(self, admin: psycopg.Connection) -> None:
         admin.execute("UPDATE private.alembic_version SET version_num = '0001_platform'")
