@@ -21,8 +21,8 @@ from app.cli.running import current_database
 from app.domain.callers import SERVICE
 from app.services.maintenance import refresh_summary_soon
 from config import Settings
-from database.maintenance.deduplicate import Choice, Report, TableReport
-from database.maintenance.deduplicate import deduplicate as run
+from database.maintenance.deduplicate.run import Choice, Report, TableReport
+from database.maintenance.deduplicate.run import deduplicate as run
 
 CONFLICTS_LEFT: Final = 1
 SHOWN: Final = 50

@@ -1,1 +1,1 @@
-"""Work on the stored data as a whole, apart from requests; each module is one command's."""
+"""Work on the stored data as a whole, apart from requests: one module or package for each command."""

@@ -182,10 +182,10 @@ NOT_PLANNED: Final = {
 }
 # Who sends the statements of a module; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
-    "database.maintenance.deduplicate": (SERVICE,),
-    "database.maintenance.molecules": (SERVICE,),
-    "database.maintenance.references": (SERVICE,),
-    "database.maintenance.repeats": (SERVICE,),
+    "database.maintenance.deduplicate.run": (SERVICE,),
+    "database.maintenance.deduplicate.molecules": (SERVICE,),
+    "database.maintenance.deduplicate.references": (SERVICE,),
+    "database.maintenance.deduplicate.repeats": (SERVICE,),
     "database.repositories.maintenance": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.publications": (SERVICE,),

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from app.cli.db import db
 from app.cli.deduplicate import SHOWN, _show
-from database.maintenance.deduplicate import Report, TableReport
-from database.maintenance.work import Conflict, Group
+from database.maintenance.deduplicate.run import Report, TableReport
+from database.maintenance.deduplicate.work import Conflict, Group
 
 RECORD = UUID("00000000-0000-0000-0000-000000000001")
 OTHER = UUID("00000000-0000-0000-0000-000000000002")

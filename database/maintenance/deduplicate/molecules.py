@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from database.maintenance.references import FIND_CLASHES_SQL, REFERENCES
-from database.maintenance.work import Conflict, Group, Tally, Work
+from database.maintenance.deduplicate.references import FIND_CLASHES_SQL, REFERENCES
+from database.maintenance.deduplicate.work import Conflict, Group, Tally, Work
 from database.session import WriteSession
 
 UNITS_CLASH: Final = "a mixture states them in units that cannot be added up, or by the mass or volume of another form"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
-from database.maintenance.work import Group, Tally, Work
+from database.maintenance.deduplicate.work import Group, Tally, Work
 from database.session import WriteSession
 
 COUNT_IDENTIFIERS_SQL: Final = "SELECT count(*) FROM public.molecule_identifiers"

@@ -21,10 +21,10 @@ import stamina
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
 from database.errors import DatabaseRefusal, translate
-from database.maintenance.molecules import FIND_MOLECULES_SQL, MOLECULES
-from database.maintenance.references import REFERENCES, REFERENCES_SQL
-from database.maintenance.repeats import FIND_SHARED_IDENTIFIERS_SQL, OWN_PARTS, REPEATS
-from database.maintenance.work import Conflict, Group, Tally, Work
+from database.maintenance.deduplicate.molecules import FIND_MOLECULES_SQL, MOLECULES
+from database.maintenance.deduplicate.references import REFERENCES, REFERENCES_SQL
+from database.maintenance.deduplicate.repeats import FIND_SHARED_IDENTIFIERS_SQL, OWN_PARTS, REPEATS
+from database.maintenance.deduplicate.work import Conflict, Group, Tally, Work
 from database.repositories.maintenance import LIMIT_TIME_SQL
 from database.session import Database, WriteSession
 
