@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from app.cli.deduplicate import deduplicate
 from app.cli.running import open_database, running_database, urls_of, with_secret
 from app.services.maintenance import run_due
 from config import Settings
@@ -24,6 +25,9 @@ ROLES: Final = ("admin", "request")
 @click.group()
 def db() -> None:
     """Migrate the database, maintain it, or find it."""
+
+
+db.add_command(deduplicate)
 
 
 @db.command()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from app.errors import UnavailableError
 from config import Settings
 from database.embedded import EmbeddedServer, base_url
 from database.session import Database
@@ -69,6 +70,24 @@ def open_database(settings: Settings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def current_database(settings: Settings, log: Callable[[str], None]) -> Iterator[Database]:
+    """Give the database that runs, or the embedded one, started for as long as the block.
+
+    Raises:
+        UnavailableError: The database is at another revision.
+    """
+    from database import migrate  # noqa: PLC0415 - Alembic, which recording a token does without
+
+    with running_database(with_secret(settings), log) as running:
+        revision = migrate.current(urls_of(running))
+        if revision != migrate.head():
+            msg = f"the database is at {revision or 'base'}, this needs {migrate.head()}: run `cryoprotect db upgrade`"
+            raise UnavailableError(msg)
+        with open_database(running) as database:
+            yield database
 
 
 def urls_of(settings: Settings) -> DatabaseUrls:

@@ -5,20 +5,17 @@ Apart from the commands, because printing a token must not wait for a driver tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
-from app.cli.running import found_database, open_database, running_database, urls_of, with_secret
+from app.cli.running import current_database, found_database, open_database
 from app.domain.callers import SERVICE
 from app.domain.tokens import ServiceToken
-from app.errors import UnavailableError
 from config import Settings
 from database.listing import ListRequest
 from database.repositories.tokens import TokenReader, TokenRepository
-from database.session import Database
 
 
 def record(settings: Settings, token: ServiceToken) -> bool:
@@ -40,7 +37,7 @@ def unexpired(settings: Settings, log: Callable[[str], None]) -> list[dict[str, 
     Raises:
         UnavailableError: The database is at another revision.
     """
-    with _database(settings, log) as database:
+    with current_database(settings, log) as database:
         chunks = TokenReader(database.reading(SERVICE)).stream(ListRequest())
         return [orjson.loads(document) for chunk in chunks for document in chunk]
 
@@ -51,19 +48,5 @@ def revoke(settings: Settings, jti: str, log: Callable[[str], None]) -> list[str
     Raises:
         UnavailableError: The database is at another revision.
     """
-    with _database(settings, log) as database, database.transaction(SERVICE) as session:
+    with current_database(settings, log) as database, database.transaction(SERVICE) as session:
         return TokenRepository(session).revoke(jti, "command")
-
-
-@contextmanager
-def _database(settings: Settings, log: Callable[[str], None]) -> Iterator[Database]:
-    """Give the database that runs, or the embedded one, started for as long as the block."""
-    from database import migrate  # noqa: PLC0415 - Alembic, which recording a token does without
-
-    with running_database(with_secret(settings), log) as running:
-        revision = migrate.current(urls_of(running))
-        if revision != migrate.head():
-            msg = f"the database is at {revision or 'base'}, this needs {migrate.head()}: run `cryoprotect db upgrade`"
-            raise UnavailableError(msg)
-        with open_database(running) as database:
-            yield database

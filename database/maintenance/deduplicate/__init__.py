@@ -1,0 +1,1 @@
+"""Records that say the same: found, made one, or reported. `run` is the way in."""
