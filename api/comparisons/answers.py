@@ -111,4 +111,5 @@ CALIBRATION: Final = Answer(
         ),
         reason=_said(OPTIONAL_TEXT, "Why there is nothing."),
     ),
+    has_etag=True,
 )

@@ -56,6 +56,7 @@ PROFILE: Final = Answer(
         ),
         context=_DOSES,
     ),
+    has_etag=True,
 )
 _SCORE: Final[dict[str, Any]] = {
     "molecule_id": UUID_TEXT,
@@ -81,7 +82,7 @@ _SCORE: Final[dict[str, Any]] = {
     ),
     "context": _DOSES,
 }
-SCORE: Final = Answer("ToxicityScore", record(**_SCORE))
+SCORE: Final = Answer("ToxicityScore", record(**_SCORE), has_etag=True)
 MIXTURE_SCORE: Final = Answer(
     "MixtureToxicityScore",
     record(
@@ -99,4 +100,5 @@ MIXTURE_SCORE: Final = Answer(
             reason=OPTIONAL_TEXT,
         ),
     ),
+    has_etag=True,
 )

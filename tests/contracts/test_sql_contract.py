@@ -118,7 +118,6 @@ PARAMETERS: Final[dict[str, object]] = {
     "last": KEY,
     "lease_s": 900.0,
     "licence": None,
-    "limit": 100,
     "longest": dt.timedelta(days=1),
     "limit": 200,
     "limit_ms": "2000",

@@ -24,7 +24,7 @@ from app.cli.db import db
 from app.errors import UnavailableError
 from database import migrate
 from database.errors import DatabaseRefusal
-from database.maintenance.deduplicate.references import REFERENCES, REFERENCES_SQL
+from database.maintenance.deduplicate.references import FOLLOWING, REFERENCES, REFERENCES_SQL
 from database.maintenance.deduplicate.repeats import OWN_PARTS
 from database.maintenance.deduplicate.run import Choice, Report, deduplicate
 from database.session import Database
@@ -136,8 +136,6 @@ def _refer(admin: psycopg.Connection, molecule: UUID) -> dict[str, UUID]:
     add(admin, "molecule_proteins", molecule_id=molecule, protein_id=keys["protein"], source="chembl")
     _add_prediction(admin, references, molecule_id=molecule)
     _add_toxicity(admin, references, molecule)
-    score = {"method_id": references["method"], "score": 0.3, "coverage": 0.5, "confidence": 0.4}
-    add(admin, "toxicity_scores", molecule_id=molecule, **score)
     scene = add_scene(admin)
     add(admin, "project_molecules", project_id=scene.home, molecule_id=molecule)
     return keys
@@ -194,7 +192,9 @@ class TestReferences:
     """Nothing that refers to a record is forgotten."""
 
     def test_every_column_that_refers_to_a_record_is_known(self, admin: psycopg.Connection) -> None:
-        known = {"public.molecules": set(REFERENCES)} | {table: set(parts) for table, parts in OWN_PARTS.items()}
+        known = {"public.molecules": set(FOLLOWING.union(REFERENCES))} | {
+            table: set(parts) for table, parts in OWN_PARTS.items()
+        }
 
         for table, columns in known.items():
             assert set(admin.execute(REFERENCES_SQL.encode(), {"table": table}).fetchall()) == columns, table
@@ -225,7 +225,7 @@ class TestReferences:
             assert kept in _ids(admin, table.removeprefix("public."), column), table
         # Its synonym and its density stood with the other one as well.
         assert _figures(report) == {
-            "molecules": (1, 1, 8, 0),
+            "molecules": (1, 1, 7, 0),
             "molecule_identifiers": (0, 1, 0, 0),
             "molecular_properties": (0, 1, 0, 0),
         }
@@ -406,16 +406,18 @@ class TestMolecules:
         assert [conflict.label for conflict in report.conflicts] == [factories.known_structure("glycerol").inchikey]
         assert "molecule_proteins_molecule_id_protein_id_source_record_key" in report.conflicts[0].reason
 
-    def test_the_scores_that_were_computed_last_stay(self, database: Database, admin: psycopg.Connection) -> None:
+    def test_the_scores_are_those_of_the_results_that_moved(
+        self, database: Database, admin: psycopg.Connection
+    ) -> None:
         kept, gone = _doubled(admin, is_public=True)
-        method = add_references(admin)["method"]
-        for molecule, score, computed_at in ((kept, 0.1, MOMENT), (gone, 0.2, MOMENT + DAY)):
-            values = {"method_id": method, "score": score, "coverage": 0.5, "confidence": 0.4}
-            add(admin, "toxicity_scores", molecule_id=molecule, computed_at=computed_at, **values)
+        _add_toxicity(admin, add_references(admin), gone)
+        scored = "SELECT molecule_id, endpoint, cell_type, score FROM public.toxicity_scores ORDER BY 2, 3"
+        before = admin.execute(scored).fetchall()
 
         deduplicate(database, Choice())
 
-        assert admin.execute("SELECT molecule_id, score FROM public.toxicity_scores").fetchall() == [(kept, 0.2)]
+        assert before
+        assert admin.execute(scored).fetchall() == [(kept, *rest) for _, *rest in before]
 
 
 def _parent() -> str:

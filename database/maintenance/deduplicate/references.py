@@ -297,37 +297,6 @@ WITH moved AS (
 SELECT count(*) FROM moved
 """
 
-# Scores of one method belong together: the molecule's that were computed last stay.
-DROP_TOXICITY_SCORES_SQL: Final = """
-WITH scored AS (
-    SELECT s.molecule_id, s.method_id, coalesce(p.kept, s.molecule_id) AS kept, max(s.computed_at) AS computed_at
-    FROM public.toxicity_scores AS s
-    LEFT JOIN unnest(%(removed)s::uuid[], %(kept)s::uuid[]) AS p (removed, kept) ON p.removed = s.molecule_id
-    WHERE s.molecule_id = ANY (%(removed)s::uuid[] || %(kept)s::uuid[])
-    GROUP BY s.molecule_id, s.method_id, p.kept
-), gone AS (
-    DELETE FROM public.toxicity_scores AS s
-    USING scored AS old
-    WHERE s.molecule_id = old.molecule_id AND s.method_id = old.method_id AND EXISTS (
-        SELECT FROM scored AS newer
-        WHERE newer.kept = old.kept AND newer.method_id = old.method_id
-            AND (newer.computed_at, newer.molecule_id) > (old.computed_at, old.molecule_id)
-    )
-    RETURNING 1
-)
-SELECT count(*) FROM gone
-"""
-MOVE_TOXICITY_SCORES_SQL: Final = """
-WITH moved AS (
-    UPDATE public.toxicity_scores AS s
-    SET molecule_id = p.kept
-    FROM unnest(%(removed)s::uuid[], %(kept)s::uuid[]) AS p (removed, kept)
-    WHERE s.molecule_id = p.removed
-    RETURNING 1
-)
-SELECT count(*) FROM moved
-"""
-
 DROP_SHARES_SQL: Final = """
 WITH gone AS (
     DELETE FROM public.project_molecules AS s
@@ -395,7 +364,8 @@ REFERENCES: Final[dict[Column, Reference]] = {
     ("public.molecule_proteins", "molecule_id"): Reference(MOVE_PROTEINS_SQL, DROP_PROTEINS_SQL),
     ("public.predictions", "molecule_id"): Reference(MOVE_PREDICTIONS_SQL, DROP_PREDICTIONS_SQL),
     ("public.toxicity_results", "molecule_id"): Reference(MOVE_TOXICITY_RESULTS_SQL, DROP_TOXICITY_RESULTS_SQL),
-    ("public.toxicity_scores", "molecule_id"): Reference(MOVE_TOXICITY_SCORES_SQL, DROP_TOXICITY_SCORES_SQL),
     ("public.project_molecules", "molecule_id"): Reference(MOVE_SHARES_SQL, DROP_SHARES_SQL),
 }
 """What refers to a molecule."""
+FOLLOWING: Final = frozenset({("public.toxicity_scores", "molecule_id")})
+"""What refers to a molecule, and is computed anew by triggers when its results move."""

@@ -22,7 +22,7 @@ from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
 from database.errors import DatabaseRefusal, translate
 from database.maintenance.deduplicate.molecules import FIND_MOLECULES_SQL, MOLECULES
-from database.maintenance.deduplicate.references import REFERENCES, REFERENCES_SQL
+from database.maintenance.deduplicate.references import FOLLOWING, REFERENCES, REFERENCES_SQL
 from database.maintenance.deduplicate.repeats import FIND_SHARED_IDENTIFIERS_SQL, OWN_PARTS, REPEATS
 from database.maintenance.deduplicate.work import Conflict, Group, Tally, Work
 from database.repositories.maintenance import LIMIT_TIME_SQL
@@ -238,7 +238,7 @@ def _groups(session: WriteSession, statement: str, asked: dict[str, object]) -> 
 
 
 def _check_references(session: WriteSession) -> None:
-    known = {"public.molecules": frozenset(REFERENCES), **OWN_PARTS}
+    known = {"public.molecules": FOLLOWING.union(REFERENCES), **OWN_PARTS}
     unknown = [
         f"{table}.{column}"
         for target, columns in known.items()
