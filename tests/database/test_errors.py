@@ -29,6 +29,7 @@ from tests.factories import known_structure
 
 # What no client's input can meet, each with its reason.
 UNMET = {
+    "experiments_certainty_check": "the seed alone says it",
     "molecules_pkey": "keys are made by the database",
     "molecules_kind_check": "kinds are the members of an enumeration",
     "molecules_inchikey_check": "RDKit computes it",

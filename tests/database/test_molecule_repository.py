@@ -737,6 +737,10 @@ class TestLookup:
         assert MoleculeReader(database.reading(ANON)).lookup([]) == []
 
     def test_a_key_that_is_none_is_invalid(self, database: Database) -> None:
+        # In an empty table nothing is compared with it.
+        with database.transaction(SERVICE) as session:
+            MoleculeRepository(session).add(factories.new_molecule("glycerol"))
+
         with pytest.raises(InvalidError):
             MoleculeReader(database.reading(ANON)).lookup([("id", "not a key")])
 

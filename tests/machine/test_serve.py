@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -19,6 +20,9 @@ import pytest
 import requests
 
 from tests.machine.conftest import PASSWORD, ROOT, TIMEOUT_S, Serving
+
+with (ROOT / "app" / "seed" / "molecules.csv").open(encoding="utf-8", newline="") as lines:
+    SEEDED = sum(1 for _ in csv.DictReader(lines))
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(240)]
 
@@ -61,7 +65,7 @@ def test_a_first_start_in_an_empty_folder_serves_real_molecules_and_leaves_nothi
 def test_a_second_start_finds_everything_done(serve: Serve, made_folder: Path):
     serving = serve(made_folder)
 
-    assert count_of_molecules(serving) == 60
+    assert count_of_molecules(serving) == SEEDED
     assert "Making a PostgreSQL" not in serving.said
     assert "seeded" not in serving.said
 
@@ -133,7 +137,7 @@ def test_a_start_after_everything_was_killed_at_once_works(serve: Serve, made_fo
     second = serve(made_folder, PORT=port)
 
     assert second.get("/health/ready").status_code == 200
-    assert count_of_molecules(second) == 60
+    assert count_of_molecules(second) == SEEDED
 
 
 def test_it_stops_when_the_make_that_started_it_is_killed(serve: Serve, made_folder: Path):
@@ -176,7 +180,7 @@ def test_two_services_share_one_folder_and_the_last_one_out_stops_the_database(s
 
     assert first.stop() == 0
 
-    assert count_of_molecules(second) == 60
+    assert count_of_molecules(second) == SEEDED
     assert second.stop() == 0
     assert second.processes() == []
 
@@ -284,7 +288,7 @@ def test_the_workers_run_what_is_due_once_and_the_metrics_say_so(serve: Serve, m
 def test_every_libpq_variable_of_the_caller_is_kept_from_the_embedded_database(serve: Serve, made_folder: Path):
     serving = serve(made_folder, PGPORT="6000", PGHOST="/nowhere", PGOPTIONS="-c search_path=nowhere", PGDATABASE="no")
 
-    assert count_of_molecules(serving) == 60
+    assert count_of_molecules(serving) == SEEDED
 
 
 def test_the_url_of_the_running_database_is_printed_and_nothing_else(served: Serving):
@@ -298,12 +302,12 @@ def test_the_url_of_the_running_database_is_printed_and_nothing_else(served: Ser
 
 def test_any_postgres_15_will_do_and_its_password_is_not_printed(serve: Serve, postgres_15: str):
     first = serve(DATABASE_URL=postgres_15)
-    assert count_of_molecules(first) == 60
+    assert count_of_molecules(first) == SEEDED
     assert first.stop() == 0
 
     second = serve(DATABASE_URL=postgres_15)
 
-    assert count_of_molecules(second) == 60
+    assert count_of_molecules(second) == SEEDED
     assert "PostgreSQL 15" in second.said
     assert PASSWORD not in first.said + second.said
     assert not (second.folder / "postgres").exists()
