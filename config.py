@@ -42,8 +42,11 @@ class Settings:
     database_direct_url: str | None = field(default=None, repr=False)
     """Past the pooler, for migrations; the same as `database_url` where it is not set."""
     pool_min: int = 2
-    pool_max: int = 10
-    pool_timeout_s: float = 5.0
+    pool_max: int | None = None
+    """None means this worker's part of `pool_share`."""
+    pool_share: float = 0.75
+    """Of the connections that the server has for everybody, what all workers may have together."""
+    pool_timeout_s: float = 4.0
     transaction_pooler: bool = False
 
     jwt_secret: str | None = field(default=None, repr=False)
@@ -74,7 +77,7 @@ class Settings:
         Raises:
             SettingsError: It names the variables.
         """
-        if self.pool_min > self.pool_max:
+        if self.pool_max is not None and self.pool_min > self.pool_max:
             msg = f"POOL_MIN ({self.pool_min}) must not be more than POOL_MAX ({self.pool_max})"
             raise SettingsError(msg)
 
@@ -108,7 +111,8 @@ class Settings:
             database_url=database_url,
             database_direct_url=_url(env, "DATABASE_DIRECT_URL", "postgresql", "postgres"),
             pool_min=_number(env, "POOL_MIN", cls.pool_min, 0, 1000),
-            pool_max=_number(env, "POOL_MAX", cls.pool_max, 1, 1000),
+            pool_max=_number(env, "POOL_MAX", 1, 1, 1000) if env.get("POOL_MAX") else None,
+            pool_share=_number(env, "POOL_SHARE", cls.pool_share, 0.01, 1.0),
             pool_timeout_s=_number(env, "POOL_TIMEOUT_S", cls.pool_timeout_s, 0.01, 300.0),
             transaction_pooler=_switch(
                 env, "TRANSACTION_POOLER", default=urlsplit(database_url or "").port == TRANSACTION_POOLER_PORT

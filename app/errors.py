@@ -81,5 +81,13 @@ class UnavailableError(CryoProtectError):
         self.retry_after_s = retry_after_s
 
 
+class LostError(UnavailableError):
+    """The database gave the request up before it kept anything of it: the whole may be carried out again."""
+
+
+class OutcomeUnknownError(UnavailableError):
+    """The connection was lost between a COMMIT and its answer: only what has an Idempotency-Key may be repeated."""
+
+
 class TooManyAttemptsError(UnavailableError):
     """A part that the request needs has been asked too often; try again after `retry_after_s`."""

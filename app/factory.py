@@ -72,6 +72,8 @@ def _services(settings: Settings) -> context.Services:
         max_size=settings.pool_max,
         timeout_s=settings.pool_timeout_s,
         transaction_pooler=settings.transaction_pooler,
+        share=settings.pool_share,
+        workers=settings.workers,
     )
     database.open()
     return context.Services(

@@ -10,11 +10,25 @@ from typing import Final
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from app.errors import ConflictError, CryoProtectError, Fault, ForbiddenError, InvalidError, UnavailableError
+from app.errors import (
+    ConflictError,
+    CryoProtectError,
+    Fault,
+    ForbiddenError,
+    InvalidError,
+    LostError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from database.connection import SilenceError
 
 
 class DatabaseRefusal(CryoProtectError):
     """The database cannot be used or migrated as it is; `detail` says what an administrator has to do."""
+
+
+class CommitLostError(psycopg.OperationalError):
+    """The connection was lost after COMMIT was sent: what it was to keep is kept, or not."""
 
 
 CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
@@ -171,6 +185,12 @@ _BUSY_STATES: Final = {
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
 }
+_OUTCOME_UNKNOWN: Final = (
+    "the database went away while it stored the change, so it may be stored or not: look before you repeat it, "
+    "or repeat it under the Idempotency-Key that it was sent with"
+)
+# The server has undone the whole transaction, because of others that ran beside it.
+_CONTENDED_STATES: Final = frozenset({"40001", "40P01"})
 # Not 22023: a client's values are no parameters, and a server whose settings cannot be read says that, too.
 _UNREADABLE_STATES: Final = frozenset({"22P02", "22003", "22007", "22008", "22021", "22P05", "54000"})
 
@@ -180,24 +200,41 @@ def is_connection_loss(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error) or isinstance(error, _POOL_ERRORS):
         return False
     if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError)
+        # The library's own words; half an answer makes it doubt what it reads.
+        return isinstance(error, psycopg.OperationalError) or type(error) is psycopg.DatabaseError
     return error.sqlstate.startswith("08") or error.sqlstate in _CONNECTION_STATES
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether the error says that the database does not answer: what the breaker counts."""
+    return is_connection_loss(error) or isinstance(error, PoolTimeout)
 
 
 def translate(error: Exception) -> CryoProtectError | None:
     """Return the service's own error for a database error; None where it is a fault of ours."""
     if isinstance(error, _POOL_ERRORS) or is_connection_loss(error):
-        return UnavailableError("the database does not answer right now", retry_after_s=2, code="database_unavailable")
+        return _translate_loss(error)
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
         return None
     state = error.sqlstate
     if state in _BUSY_STATES:
-        return UnavailableError(_BUSY_STATES[state], retry_after_s=1, code="database_busy")
+        kind = LostError if state in _CONTENDED_STATES else UnavailableError
+        return kind(_BUSY_STATES[state], retry_after_s=1, code="database_busy")
     if state == "42501":
         return ForbiddenError("you may not do this", code="not_permitted")
     if state in _UNREADABLE_STATES:
         return InvalidError("a value cannot be stored", code="invalid_value")
     return _translate_constraint(state, error.diag.constraint_name or "")
+
+
+def _translate_loss(error: Exception) -> UnavailableError:
+    # Silence has cost seconds already, and a pool without connections was waited for.
+    too_late = isinstance(error, _POOL_ERRORS) or isinstance(error.__cause__ or error, SilenceError)
+    if isinstance(error, CommitLostError):
+        kind: type[UnavailableError] = UnavailableError if too_late else OutcomeUnknownError
+        return kind(_OUTCOME_UNKNOWN, retry_after_s=1, code="outcome_unknown")
+    kind = UnavailableError if too_late else LostError
+    return kind("the database does not answer right now", retry_after_s=1, code="database_unavailable")
 
 
 def _translate_constraint(state: str, name: str) -> CryoProtectError | None:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import itertools
 import re
 import select
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -29,13 +30,13 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
+from database.connection import ANSWER_TIMEOUT_S, SILENCE_S, SilenceError, require_speaking
+
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 
 _PLACEHOLDER: Final = re.compile(r"%(?:\((\w+)\)s|%)")
 _MAX_PREPARED: Final = 200
-ANSWER_TIMEOUT_S: Final = 35
-"""A little more than the server itself gives a statement of a request: only a dead network takes longer."""
 # A prepared statement that is not there, and one whose result has another type now.
 _STALE_PREPARED: Final = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
 _SUCCEEDED: Final = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
@@ -51,7 +52,7 @@ class _Kept:
     """What is kept of one connection from exchange to exchange."""
 
     wait: Callable[[], bool]
-    """Waits until something can be read; False where nothing came within `ANSWER_TIMEOUT_S`."""
+    """Waits until something can be read; False where nothing came within `SILENCE_S`."""
     prepared: defaultdict[str, _Prepared] = field(default_factory=lambda: defaultdict(OrderedDict))
     """By role: row-level security ties a plan to one, and whenever another came the server would plan anew."""
 
@@ -114,7 +115,7 @@ def _exchange(
         for text, values in statements:
             steps += _send(pgconn, transformer, known, text, values)
         pgconn.pipeline_sync()
-        results = _receive(pgconn, kept.wait, len(steps))
+        results = _receive(connection, kept.wait, len(steps))
         pgconn.exit_pipeline_mode()
     except BaseException:
         # An answer may still be on its way; nobody else must read it.
@@ -179,15 +180,18 @@ def _converted(text: str) -> tuple[bytes, tuple[str, ...]]:
     return _PLACEHOLDER.sub(number, text).encode(), tuple(names)
 
 
-def _receive(pgconn: PGconn, wait: Callable[[], bool], count: int) -> list[PGresult]:
+def _receive(connection: psycopg.Connection, wait: Callable[[], bool], count: int) -> list[PGresult]:
     """Return one result for each statement sent, read up to the sync."""
+    pgconn = connection.pgconn
     while pgconn.flush():
-        _require_in_time(_wait_for_room(pgconn.socket))
+        if not _wait_for_room(pgconn.socket):
+            _wait_on(connection, partial(_wait_for_room, pgconn.socket))
         pgconn.consume_input()
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
-            _require_in_time(wait())
+            if not wait():
+                _wait_on(connection, wait)
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
@@ -199,6 +203,17 @@ def _receive(pgconn: PGconn, wait: Callable[[], bool], count: int) -> list[PGres
         msg = f"the server gave {len(results)} results for {count} statements"
         raise psycopg.InternalError(msg)
     return results
+
+
+def _wait_on(connection: psycopg.Connection, wait: Callable[[], bool]) -> None:
+    """Wait on while the server speaks, for as long as a statement may take; rare, and no cost to the rest."""
+    last_s = time.monotonic() + ANSWER_TIMEOUT_S - SILENCE_S
+    while time.monotonic() < last_s:
+        require_speaking(connection)
+        if wait():
+            return
+    msg = f"no answer from the server within {ANSWER_TIMEOUT_S:.0f} s"
+    raise SilenceError(msg)
 
 
 def _remember(known: _Prepared, steps: Sequence[_Step], results: Sequence[PGresult]) -> None:
@@ -225,13 +240,13 @@ def _wait_for_room(descriptor: int) -> bool:
     """Wait until more can be sent or something has come; rare, for statements are small."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | select.POLLOUT)
-    return bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
+    return bool(poll.poll(SILENCE_S * 1000))
 
 
 def _by_poll(descriptor: int) -> Callable[[], bool]:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return lambda: bool(poll.poll(ANSWER_TIMEOUT_S * 1000))
+    return lambda: bool(poll.poll(SILENCE_S * 1000))
 
 
 def _by_gevent(descriptor: int) -> Callable[[], bool]:
@@ -243,7 +258,7 @@ def _by_gevent(descriptor: int) -> Callable[[], bool]:
 
     hub = get_hub()
     readable = hub.loop.io(descriptor, 1)
-    timer = hub.loop.timer(ANSWER_TIMEOUT_S, ANSWER_TIMEOUT_S)
+    timer = hub.loop.timer(SILENCE_S, SILENCE_S)
 
     def wait() -> bool:
         timer.again(getcurrent().throw, _LateError)
@@ -267,9 +282,3 @@ def _waiting() -> Callable[[int], Callable[[], bool]]:
     """Return how this process waits: under gevent other requests run meanwhile."""
     patched = getattr(select.poll, "__module__", "").startswith("gevent")
     return _by_gevent if patched else _by_poll
-
-
-def _require_in_time(came: bool) -> None:  # noqa: FBT001
-    if not came:
-        msg = f"no answer from the server within {ANSWER_TIMEOUT_S} s"
-        raise psycopg.OperationalError(msg)

@@ -10,17 +10,24 @@ transaction. Preamble and query travel together and the answer comes back in one
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import psycopg
+import structlog
 from psycopg.pq import TransactionStatus
 
-from app.domain.callers import Caller
-from database.errors import translate
+from app.breaker import Breaker
+from app.domain.callers import ANON, Caller
+from app.errors import UnavailableError
+from database.errors import CommitLostError, is_connection_loss, is_outage, translate
 from database.exchange import Parameters, Row, exchange
+from database.measures import PoolState
 from database.pool import Pool, Timing
+from database.sizing import DEFAULT_SHARE, USABLE_CONNECTIONS_SQL, shares
 from database.urls import DatabaseUrls
 
 READ_PREAMBLE_SQL: Final = """
@@ -31,11 +38,14 @@ SELECT set_config('role', %(role)s, true),
 WRITE_PREAMBLE_SQL: Final = """
 SELECT set_config('role', %(role)s, true),
        set_config('request.jwt.claims', %(claims)s, true),
-       set_config('cryoprotect.request_id', %(request_id)s, true)
+       set_config('cryoprotect.request_id', %(request_id)s, true),
+       current_setting('transaction_read_only')
 """
 ENSURE_PROFILE_SQL: Final = "SELECT private.ensure_profile()"
 CHECK_DEFERRED_SQL: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 DEFER_SQL: Final = "SET CONSTRAINTS ALL DEFERRED"
+LOOK_AFTER_INTERVAL_S: Final = 1.0
+_log = structlog.get_logger(__name__)
 
 
 class Session(Protocol):
@@ -49,8 +59,11 @@ class Session(Protocol):
 class ReadSession:
     """Reads of one caller; each call is a READ ONLY transaction of its own, in one round trip."""
 
-    def __init__(self, pool: Pool, caller: Caller, timing: Timing, wait_s: float | None = None) -> None:
+    def __init__(
+        self, pool: Pool, caller: Caller, timing: Timing, *, wait_s: float | None = None, anyway: bool = False
+    ) -> None:
         self._pool = pool
+        self._anyway = anyway
         self._caller = caller
         self._timing = timing
         self._wait_s = wait_s
@@ -62,7 +75,9 @@ class ReadSession:
     def rows_of_each(self, statements: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         """Return the rows of several statements, all seen by one transaction in one round trip."""
         try:
-            return self._pool.run(lambda connection: self._send(connection, statements), self._timing, self._wait_s)
+            return self._pool.run(
+                lambda connection: self._send(connection, statements), self._timing, self._wait_s, anyway=self._anyway
+            )
         except Exception as error:
             known = translate(error)
             if known is None:
@@ -109,30 +124,63 @@ class WriteSession:
 class Database:
     """The database as the service uses it: a pool per login role, a session per caller."""
 
-    def __init__(
-        self, urls: DatabaseUrls, *, min_size: int, max_size: int, timeout_s: float, transaction_pooler: bool
+    def __init__(  # noqa: PLR0913 - by name
+        self,
+        urls: DatabaseUrls,
+        *,
+        min_size: int,
+        max_size: int | None,
+        timeout_s: float,
+        transaction_pooler: bool,
+        share: float = DEFAULT_SHARE,
+        workers: int = 1,
     ) -> None:
+        """Connect to `urls`; without `max_size` to a share of the server's connections, divided among `workers`."""
+        self.breaker = Breaker("database", counts=is_outage)
         common: dict[str, Any] = {
             "max_size": max_size,
             "timeout_s": timeout_s,
             "transaction_pooler": transaction_pooler,
+            "breaker": self.breaker,
         }
         self._request = Pool(urls.request, name="cryoprotect request", min_size=min_size, **common)
         self._service = Pool(urls.service, name="cryoprotect service", min_size=0, **common)
+        self._share = share
+        self._workers = workers
+        # Behind a transaction pooler the server's number is the pooler's business.
+        self._is_sized = max_size is not None or transaction_pooler
+        self._closed = threading.Event()
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools by purpose: requests, and the service role."""
+        return self._request, self._service
+
+    @property
+    def pool_states(self) -> list[PoolState]:
+        """The pools at this moment."""
+        return [pool.state for pool in self.pools]
 
     def open(self) -> None:
-        """Open the pools of this process."""
-        self._request.open()
-        self._service.open()
+        """Open the pools of this process, and look after them."""
+        for pool in self.pools:
+            pool.open()
+        threading.Thread(target=self._look_after_pools, name="pools", daemon=True).start()
 
     def close(self) -> None:
         """Close the pools of this process."""
-        self._request.close()
-        self._service.close()
+        self._closed.set()
+        for pool in self.pools:
+            pool.close()
 
-    def reading(self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None) -> ReadSession:
-        """Return a session that reads with the caller's eyes; `wait_s` is its own patience for a connection."""
-        return ReadSession(self._pool(caller), caller, timing or Timing(), wait_s)
+    def reading(
+        self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None, anyway: bool = False
+    ) -> ReadSession:
+        """Return a session that reads with the caller's eyes.
+
+        `wait_s` is its own patience for a connection; with `anyway` it asks past the breaker.
+        """
+        return ReadSession(self._pool(caller), caller, timing or Timing(), wait_s=wait_s, anyway=anyway)
 
     @contextmanager
     def transaction(
@@ -166,12 +214,37 @@ class Database:
     def _pool(self, caller: Caller) -> Pool:
         return self._service if caller.role == "service_role" else self._request
 
+    def _look_after_pools(self) -> None:
+        while not self._closed.is_set():
+            try:
+                if not self._is_sized:
+                    self._take_share()
+                for pool in self.pools:
+                    pool.look_after(time.monotonic())
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is another look in a second
+                _log.warning("pools_not_looked_after", cause=type(error).__name__)
+            self._closed.wait(LOOK_AFTER_INTERVAL_S)
+
+    def _take_share(self) -> None:
+        try:
+            ((usable,),) = self.reading(ANON, anyway=True).rows(USABLE_CONNECTIONS_SQL, {})
+        except UnavailableError:
+            return
+        for pool, most in zip(self.pools, shares(usable, self._share, self._workers), strict=True):
+            pool.limit(most)
+        self._is_sized = True
+
 
 def _commit(connection: psycopg.Connection) -> None:
     if connection.info.transaction_status is TransactionStatus.INERROR:
         # Somebody swallowed a statement's error: COMMIT would be answered like a success, and keep nothing.
         raise psycopg.errors.InFailedSqlTransaction("a statement failed before the commit")
-    connection.commit()
+    try:
+        connection.commit()
+    except psycopg.Error as error:
+        if not is_connection_loss(error):
+            raise
+        raise CommitLostError(str(error)) from error
 
 
 def _identity(caller: Caller) -> dict[str, object]:
@@ -181,7 +254,9 @@ def _identity(caller: Caller) -> dict[str, object]:
 def _begin(connection: psycopg.Connection, caller: Caller, request_id: str) -> None:
     with connection.pipeline():
         connection.execute("BEGIN")
-        connection.execute(WRITE_PREAMBLE_SQL, _identity(caller) | {"request_id": request_id})
+        preamble = connection.execute(WRITE_PREAMBLE_SQL, _identity(caller) | {"request_id": request_id})
         if caller.role == "authenticated":
             # Rows refer to their creator's profile, which is made with the first of them.
             connection.execute(ENSURE_PROFILE_SQL)
+    if preamble.fetchall()[0][-1] == "on":
+        raise psycopg.errors.ReadOnlySqlTransaction("this server takes no changes")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Final, TypeVar, cast
 
-from flask import request
+from flask import g, request
 from marshmallow import Schema, ValidationError
 
 from api.common.errors import HttpError
@@ -47,6 +47,8 @@ def read_spooled() -> Iterator[tuple[IO[bytes], bytes]]:
         MalformedError: There is no body.
     """
     digest = hashlib.sha256()
+    # What was read once cannot be read again: see api/common/repeating.py.
+    g.stream_was_read = True
     with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as file:
         while block := request.stream.read(_READ_BYTES):
             digest.update(block)

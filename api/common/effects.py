@@ -83,6 +83,11 @@ def replay_early(body_digest: bytes | None = None) -> None:
             _Keeper(IdempotencyRepository(session), key, _request_hash(body_digest)).replay()
 
 
+def is_keyed() -> bool:
+    """Return whether the request's effect is kept under a key, so that it happens once however often it is tried."""
+    return _key() is not None and not _wants_rollback()
+
+
 def unkept(view: _V) -> _V:
     """Mark a view that answers with tokens: nothing of it is kept, so it takes no key and makes no dry run."""
 

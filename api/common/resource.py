@@ -11,6 +11,7 @@ from flask import Response, request
 from api.common.access import mark_of
 from api.common.context import caller
 from api.common.json import unstorable
+from api.common.repeating import repeating
 from app.errors import MalformedError, NotFoundError
 
 
@@ -39,8 +40,7 @@ class Resource(flask_restful.Resource):  # type: ignore[misc] # the library has 
             raise NotFoundError(msg)
         if request.args and not getattr(view, "reads_query", False):
             refuse_unknown(frozenset())
-        answer: Response = view(*args, **kwargs)
-        return answer
+        return repeating(lambda: view(*args, **kwargs))
 
 
 def refuse_unknown(known: frozenset[str]) -> None:

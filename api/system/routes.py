@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from api.teams.schemas import RELATED as TEAMS_RELATED
 from api.teams.schemas import ProfileSchema
 from api.tokens.schemas import RELATED as TOKENS_RELATED
 from app import VERSION
+from app.breaker import State
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
 from app.seed import RELEASE
@@ -38,6 +40,8 @@ blueprint: Final = Blueprint("system", __name__)
 root: Final = Blueprint("root", __name__, template_folder="templates")
 api: Final = Api(blueprint)
 _JSON: Final = "application/json"
+READY_WAIT_S: Final = 2.0
+"""For a connection: a load balancer that asks gives up soon, and has then learned nothing."""
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 _RELATED: Final = (
@@ -133,19 +137,35 @@ def live() -> Response:
 @root.get("/health/ready")
 @access.public
 def ready() -> Response:
-    """Say whether the database answers and has the schema that this code needs."""
+    """Say whether the database answers and has the schema that this code needs, and whether all is well with it.
+
+    Degraded is still ready: requests are answered, some of them late or by a refusal.
+    """
     revision = _revision()
     head = current_app.config["MIGRATION_HEAD"]
     if revision != head:
         msg = f"the database is at {revision or 'nothing'}, this service needs {head}"
         raise UnavailableError(msg, retry_after_s=5, code="schema_not_at_head")
-    said = {"status": "ok", "database": "ok", "revision": revision}
+    database = services().database
+    pools = database.pool_states
+    reasons = [] if database.breaker.state is State.CLOSED else [f"breaker_{database.breaker.state.value}"]
+    reasons += [f"pool_saturated: {pool.name}" for pool in pools if pool.saturated]
+    said = {
+        "status": "degraded" if reasons else "ok",
+        "database": "ok",
+        "revision": revision,
+        "reasons": reasons,
+        "breaker": database.breaker.state.value,
+        "pools": [asdict(pool) for pool in pools],
+    }
     return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "no-store"})
 
 
 def _revision() -> str | None:
+    # Past the breaker: this asks the database itself, not what is thought of it.
+    reading = services().database.reading(SERVICE, wait_s=READY_WAIT_S, anyway=True)
     try:
-        return SystemRepository(services().database.reading(SERVICE)).revision()
+        return SystemRepository(reading).revision()
     except CryoProtectError:
         raise
     except Exception as error:

@@ -11,11 +11,13 @@ import pytest
 from flask import Flask
 
 import app as package
+from app.domain.callers import ANON
 from app.seed import RELEASE
 from app.services.minting import issue_token
 from database import migrate
 from tests.api.problems import pointers, problem
 from tests.plugins.api import Api
+from tests.plugins.clock import Clock
 from tests.plugins.database import SECRET
 
 NOWHERE = "postgresql://postgres@127.0.0.1:9/nothing?connect_timeout=1"
@@ -91,10 +93,46 @@ def test_live_says_that_the_process_answers_even_without_a_database(make_app: Ca
 def test_ready_names_the_revision_that_the_database_is_at(visitor: Api):
     response = visitor.get("//health/ready")
 
-    assert (response.status_code, response.get_json()) == (
-        200,
-        {"status": "ok", "database": "ok", "revision": migrate.head()},
-    )
+    body = response.get_json()
+    assert response.status_code == 200
+    pools = body.pop("pools")
+    assert body == {"status": "ok", "database": "ok", "revision": migrate.head(), "breaker": "closed", "reasons": []}
+    assert [pool["name"] for pool in pools] == ["cryoprotect request", "cryoprotect service"]
+    assert all(set(pool) == {"name", "min_size", "max_size", "size", "in_use", "waiting"} for pool in pools)
+
+
+def test_a_service_whose_pool_is_full_is_degraded_and_still_ready(make_app: Callable[..., Flask]):
+    app = make_app(pool_max=1)
+    database = app.extensions["cryoprotect"].database
+
+    with database.transaction(ANON):
+        full = Api(app.test_client()).get("//health/ready")
+    free = Api(app.test_client()).get("//health/ready")
+
+    assert (full.status_code, full.get_json()["status"]) == (200, "degraded")
+    assert full.get_json()["reasons"] == ["pool_saturated: cryoprotect request"]
+    assert (free.status_code, free.get_json()["status"]) == (200, "ok")
+
+
+@pytest.mark.parametrize(("probes", "state"), [(0, "open"), (1, "half_open")])
+def test_a_service_whose_breaker_is_not_closed_asks_the_database_and_is_degraded(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, probes: int, state: str
+):
+    app = make_app()
+    breaker = app.extensions["cryoprotect"].database.breaker
+    clock = Clock()
+    monkeypatch.setattr(breaker, "_clock", clock)
+    for _ in range(5):
+        breaker.settle(breaker.admit(), psycopg.OperationalError())
+    for _ in range(probes):
+        clock.now_s += 1.0
+        breaker.admit()
+
+    response = Api(app.test_client()).get("//health/ready")
+
+    assert (response.status_code, response.get_json()["status"]) == (200, "degraded")
+    assert response.get_json()["reasons"] == [f"breaker_{state}"]
+    assert response.get_json()["breaker"] == breaker.state.value == state
 
 
 def test_without_a_database_the_service_is_not_ready(make_app: Callable[..., Flask]):

@@ -132,9 +132,11 @@ def test_a_fetch_counts_from_its_beginning(database: Database, clock: Clock) -> 
     class Slow(Database):
         """Takes so long that its answer is old when it comes."""
 
-        def reading(self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None) -> ReadSession:
+        def reading(
+            self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None, anyway: bool = False
+        ) -> ReadSession:
             clock.now_s += MAX_AGE_S
-            return database.reading(caller, timing, wait_s=wait_s)
+            return database.reading(caller, timing, wait_s=wait_s, anyway=anyway)
 
     revocations = Revocations(Slow.__new__(Slow), clock=clock)
 

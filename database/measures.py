@@ -1,0 +1,62 @@
+"""What one pool has been through since its process began: counters, and times in histograms.
+
+Plain numbers, for they are counted with every read. In gevent's workers nothing comes between the halves
+of an increment; a thread may now and then lose one, which a monitor does not notice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final
+
+BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How many times were no longer than each of `BOUNDS_S`; the last count is of those beyond all."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count a time."""
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+@dataclass(slots=True)
+class Measures:
+    """Counts of one pool."""
+
+    acquisition: Histogram = field(default_factory=Histogram)
+    """Seconds until a connection was had, or was not."""
+    use: Histogram = field(default_factory=Histogram)
+    """Seconds that it was held."""
+    saturations: int = 0
+    """A connection was wanted while all that may be were in use."""
+    timeouts: int = 0
+    """None was had in time, or the queue was full."""
+    losses: int = 0
+    """A connection turned out to be dead, read-only where it should write, or silent."""
+    drains: int = 0
+    leaks: int = 0
+    """A transaction was open for too long; the log says where it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A pool at this moment, in connections and in waiting requests."""
+
+    name: str
+    min_size: int
+    max_size: int
+    size: int
+    in_use: int
+    waiting: int
+
+    @property
+    def saturated(self) -> bool:
+        """Whether the next request would have to wait."""
+        return self.in_use >= self.max_size or self.waiting > 0

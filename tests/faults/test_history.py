@@ -1,0 +1,76 @@
+"""The checker finds each kind of thing that must not happen; otherwise its silence would mean nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from tests.faults.history import Event, History
+
+HEALED_S: Final = 10.0
+READ: Final = Event("read", 200, 9.0, 9.1)
+LATER: Final = Event("read", 200, 11.0, 11.1)
+WRITE: Final = Event("write", 201, 9.0, 9.1, name="a")
+LATER_WRITE: Final = Event("write", 201, 11.0, 11.1, name="b")
+REFUSAL: Final = Event("write", 503, 9.0, 9.1, code="database_unavailable", is_problem=True, retry_after="1", name="c")
+GOOD: Final = (READ, LATER, WRITE, LATER_WRITE, REFUSAL)
+STORED: Final = {"a": 1, "b": 1}
+
+
+def _violations(events: list[Event], stored: dict[str, int]) -> list[str]:
+    return History(events).violations(stored, healed_s=HEALED_S, within_s=5.0)
+
+
+def test_a_good_history_has_nothing_to_say():
+    unknown = replace(REFUSAL, code="outcome_unknown")
+
+    assert _violations([*GOOD], STORED) == []
+    assert _violations([*GOOD, replace(unknown, name="d")], STORED | {"d": 1}) == []
+    assert _violations([*GOOD, replace(unknown, name="d")], STORED) == []
+    assert _violations([*GOOD, Event("stream", 0, 9.0, 9.0), Event("stream", 200, 11.0, 11.2)], STORED) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "sentence"),
+    [
+        ({"b": 1}, "a was acknowledged and is lost"),
+        ({"a": 2, "b": 1}, "a was stored 2 times"),
+        (STORED | {"c": 1}, "c was refused, and is stored"),
+        (STORED | {"z": 1}, "z was stored, and nobody sent it"),
+    ],
+)
+def test_it_finds_writes_that_are_lost_doubled_or_wrongly_refused(stored: dict[str, int], sentence: str):
+    assert _violations([*GOOD], stored) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("event", "change", "sentence"),
+    [
+        (READ, {"status": 500, "code": "internal_error"}, "a read was answered 500 internal_error"),
+        (READ, {"status": 404, "code": "not_found"}, "a read was answered 404 not_found"),
+        (READ, {"status": 0}, "a read was not answered: "),
+        (READ, {"fault": "4 rows"}, "a read was answered wrongly: 4 rows"),
+        (REFUSAL, {"retry_after": None}, "a write's 503 had Retry-After None"),
+        (REFUSAL, {"is_problem": False}, "a write's 503 was no problem+json"),
+        (READ, {"ended_s": 14.5}, "a read took 5.5 s"),
+        (
+            LATER,
+            {"status": 503, "started_s": 12.5, "is_problem": True, "retry_after": "1"},
+            "1 reads failed later than",
+        ),
+    ],
+)
+def test_it_finds_answers_that_are_wrong_late_or_too_long(event: Event, change: dict[str, Any], sentence: str):
+    found = _violations([*GOOD, replace(event, **change)], STORED)
+
+    assert len(found) == 1
+    assert found[0].startswith(sentence)
+
+
+def test_it_finds_that_nothing_succeeded_afterwards():
+    assert _violations([READ, WRITE], {"a": 1}) == [
+        "no read succeeded after all was well",
+        "no write succeeded after all was well",
+    ]
