@@ -19,8 +19,12 @@ TRANSACTION_POOLER_PORT: Final = 6543
 """Where Supabase's pooler gives a connection a transaction."""
 SECRET_FILE_NAME: Final = "jwt_secret"
 MIN_SECRET_BYTES: Final = 32
+IMPORT_HOSTS: Final = frozenset(
+    {"ftp.ncbi.nlm.nih.gov", "pubchem.ncbi.nlm.nih.gov", "ftp.ebi.ac.uk", "www.ebi.ac.uk", "tripod.nih.gov"}
+)
 _N = TypeVar("_N", int, float)
 _ORIGIN: Final = re.compile(r"https?://[^/\s]+")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
@@ -57,6 +61,16 @@ class Settings:
 
     maintenance_interval_s: float = 60.0
     """How often each worker looks for maintenance that is due; 0 means never."""
+    serve_worker: bool = True
+    """Whether `serve` runs a worker of the job queue beside the web server."""
+    worker_concurrency: int = 2
+    """Jobs that one worker of the queue runs at once."""
+    worker_heartbeat_s: float = 10.0
+    """A worker of the queue that has been silent for three times as long is taken for dead."""
+    import_hosts: frozenset[str] = IMPORT_HOSTS
+    """Where files to import may be fetched from."""
+    max_download_bytes: int = 10 * 1024**3
+    download_time_limit_s: float = 3600.0
 
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
@@ -123,6 +137,12 @@ class Settings:
             supabase_url=supabase_url,
             supabase_key=env.get("SUPABASE_KEY") or None,
             maintenance_interval_s=_number(env, "MAINTENANCE_INTERVAL_S", cls.maintenance_interval_s, 0.0, 86400.0),
+            serve_worker=_switch(env, "SERVE_WORKER", default=True),
+            worker_concurrency=_number(env, "WORKER_CONCURRENCY", cls.worker_concurrency, 1, 64),
+            worker_heartbeat_s=_number(env, "WORKER_HEARTBEAT_S", cls.worker_heartbeat_s, 0.1, 600.0),
+            import_hosts=_hosts(env),
+            max_download_bytes=_number(env, "MAX_DOWNLOAD_BYTES", cls.max_download_bytes, 1024, 10**13),
+            download_time_limit_s=_number(env, "DOWNLOAD_TIME_LIMIT_S", cls.download_time_limit_s, 1.0, 86400.0),
             cors_origins=_origins(env),
             trusted_proxies=_number(env, "TRUSTED_PROXIES", cls.trusted_proxies, 0, 10),
             rate_limits=_switch(env, "RATE_LIMITS", default=True),
@@ -222,6 +242,18 @@ def _origins(env: Mapping[str, str]) -> tuple[str, ...]:
             msg = f"CORS_ORIGINS takes origins such as https://lab.example, not {origin!r}"
             raise SettingsError(msg)
     return origins
+
+
+def _hosts(env: Mapping[str, str]) -> frozenset[str]:
+    text = env.get("IMPORT_HOSTS")
+    if text is None:
+        return IMPORT_HOSTS
+    hosts = frozenset(part.strip().lower() for part in text.split(",") if part.strip())
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            msg = f"IMPORT_HOSTS takes names such as ftp.ebi.ac.uk, not {host!r}"
+            raise SettingsError(msg)
+    return hosts
 
 
 def _secret(env: Mapping[str, str], data_dir: Path) -> str | None:

@@ -15,6 +15,7 @@ from api.common import context, effects, errors, headers, limits, service_reads
 from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
+from app.importers.download import Allowed
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
 from app.services.jwks import Jwks
@@ -91,6 +92,7 @@ def _services(settings: Settings) -> context.Services:
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,
+        downloads=Allowed(settings.import_hosts, settings.max_download_bytes, settings.download_time_limit_s),
     )
 
 

@@ -7,12 +7,9 @@ and every worker opens pools of its own.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import socket
-import sys
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +22,7 @@ import structlog
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
+from app.cli.lifeline import end_with_serve
 from config import Settings
 
 settings = Settings.from_environment()
@@ -39,7 +37,6 @@ class QuietLogger(Logger):  # type: ignore[misc] # the library has no types
 
 logger_class = QuietLogger
 
-PR_SET_PDEATHSIG: Final = 1
 _HOST: Final = f"[{settings.host}]" if ":" in settings.host else settings.host
 _IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - gunicorn makes a file of its own there
 
@@ -95,12 +92,7 @@ logconfig_dict = {
 
 def on_starting(_server: object) -> None:
     """Stop with the `serve` that started this process, even when that is killed."""
-    parent_pid = int(os.environ.get("CRYOPROTECT_SERVE_PID", "0"))
-    if not parent_pid or sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent_pid:
-        sys.exit(1)
+    end_with_serve()
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.database", "tests.plugins.api", "tests.plugins.clock"]
+pytest_plugins = [f"tests.plugins.{topic}" for topic in ("database", "api", "clock", "https", "jobs")]

@@ -17,6 +17,7 @@ from app.domain.callers import Caller
 from database.pool import Timing
 
 if TYPE_CHECKING:
+    from app.importers.download import Allowed
     from app.services.chemistry import ChemistryPool
     from app.services.maintenance import MaintenanceThread
     from app.services.minting import Minter
@@ -46,6 +47,8 @@ class Services:
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""
     max_import_bytes: int
+    downloads: Allowed
+    """Where workers may fetch files from."""
 
 
 def register(app: Flask, services: Services) -> None:

@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode
@@ -102,7 +102,7 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
         InvalidError: A value is of the wrong kind or out of range.
     """
     args = _once(request.args)
-    filters = tuple(_filter(listing, name, text) for name, text in sorted(args.items()) if name not in LIST_PARAMETERS)
+    filters = read_filters(listing, {name: text for name, text in args.items() if name not in LIST_PARAMETERS})
     if "modified_after" in args:
         # What never changes has been modified when it was made.
         moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
@@ -119,6 +119,16 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
         after = cursors.unseal(services().cursor_key, listing, wanted, args["cursor"])
         wanted = replace(wanted, after=after)
     return ListQuery(wanted, _counting(args.get("count")), limited="limit" in args)
+
+
+def read_filters(listing: Listing, args: Mapping[str, str]) -> tuple[Filter, ...]:
+    """Return the filters that parameters stand for, in the order of their names.
+
+    Raises:
+        MalformedError: A field or operator is unknown.
+        InvalidError: A value is of the wrong kind.
+    """
+    return tuple(_filter(listing, name, text) for name, text in sorted(args.items()))
 
 
 def next_link(cursor: str) -> str:

@@ -11,7 +11,16 @@ _OPTIONAL_NUMBER: Final = {"type": ["number", "null"]}
 _FLAG: Final = {"type": "boolean"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _METHOD: Final = record(description=TEXT, equation=OPTIONAL_TEXT, parameters={"type": "object"})
-RELATED: Final[dict[str, dict[str, Any]]] = {"predictions.method": _METHOD}
+_QUESTION: Final = record(
+    conditions=record(temperature_k=_OPTIONAL_NUMBER, exposure_min=_OPTIONAL_NUMBER, cell_type=OPTIONAL_TEXT),
+    properties=array(TEXT),
+    models=array(TEXT),
+)
+RELATED: Final[dict[str, dict[str, Any]]] = {
+    "predictions.method": _METHOD,
+    "prediction_batch.question": _QUESTION,
+    "prediction_batch.refused": array(record(mixture_id=TEXT, detail=TEXT)),
+}
 
 _VERSION: Final = record(
     version=TEXT,

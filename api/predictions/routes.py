@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from flask import Blueprint, Response, url_for
 
 from api.common import access
@@ -15,19 +16,26 @@ from api.common.context import reading
 from api.common.effects import writing
 from api.common.formats import CSV, NDJSON, answer_list
 from api.common.json import dumps
-from api.common.listing import ListQuery, lists, shapes
+from api.common.listing import ListQuery, lists, read_filters, shapes
 from api.common.openapi import describes
 from api.common.resource import Api, Resource
 from api.common.results import done
 from api.predictions.answers import EVALUATION, MODEL, MODEL_LIST, STORED
-from api.predictions.schemas import EvaluationSchema, NewPredictionsSchema, QuestionSchema
-from app.errors import InvalidError, NotFoundError
+from api.predictions.schemas import MAX_MIXTURES, BatchSchema, EvaluationSchema, NewPredictionsSchema, QuestionSchema
+from app.errors import Fault, InvalidError, MalformedError, NotFoundError
 from app.science.models.model import Model
 from app.science.models.registry import MODELS
+from app.services.predict_batch import ask_for_batch
 from app.services.predict_properties import Question, predict_mixture, predict_stated
-from database.listing import Shape
+from database.listing import Filter, ListRequest, Shape, Sort
 from database.repositories.base import Document
+from database.repositories.mixtures import MIXTURES, MixtureReader
 from database.repositories.molecules import MoleculeReader
+from database.repositories.prediction_batches import (
+    PREDICTION_BATCHES,
+    PredictionBatchReader,
+    PredictionBatchRepository,
+)
 from database.repositories.predictions import (
     PREDICTIONS,
     PREDICTIONS_OF_MIXTURE,
@@ -103,6 +111,34 @@ class PredictionsResource(Resource):
         return done(effect)
 
 
+class BatchesResource(Resource):
+    """Predictions of many mixtures."""
+
+    @access.user("predictions:write")
+    @takes(BatchSchema)
+    @describes(record=PREDICTION_BATCHES, status=202)
+    def post(self, data: dict[str, Any]) -> Response:
+        """Let a worker ask the models about many mixtures, with the caller's rights; Location shows how far it is."""
+        mixture_ids = data.get("mixture_ids") or _filtered(data["filter"])
+        with writing() as effect:
+            batch_id = ask_for_batch(effect.session, data["question"], mixture_ids)
+            location = url_for("predictions.batchresource", batch_id=batch_id)
+            document = PredictionBatchRepository(effect.session).get(batch_id)
+            effect.answer = answer(document, 202, {"Location": location})
+        return done(effect)
+
+
+class BatchResource(Resource):
+    """One batch."""
+
+    @access.user()
+    @shapes(PREDICTION_BATCHES)
+    @describes(record=PREDICTION_BATCHES)
+    def get(self, batch_id: UUID, shape: Shape) -> Response:
+        """Show how far a batch of predictions is."""
+        return answer(PredictionBatchReader(reading()).get(batch_id, shape))
+
+
 class PredictionResource(Resource):
     """One prediction."""
 
@@ -159,6 +195,8 @@ api.add_resource(ModelsResource, "/predictions/models")
 api.add_resource(ModelResource, "/predictions/models/<string:name>")
 api.add_resource(EvaluationResource, "/predictions/evaluate")
 api.add_resource(PredictionsResource, "/predictions")
+api.add_resource(BatchesResource, "/predictions/batch")
+api.add_resource(BatchResource, "/predictions/batch/<uuid:batch_id>")
 api.add_resource(PredictionResource, "/predictions/<uuid:prediction_id>")
 api.add_resource(MixturePredictionsResource, "/mixtures/<uuid:mixture_id>/predictions")
 api.add_resource(MoleculePredictionsResource, "/molecules/<uuid:molecule_id>/predictions")
@@ -172,6 +210,27 @@ def _stored(stored: Stored, mixture_id: UUID) -> Response:
         return Response(body, content_type=JSON_TYPE)
     location = url_for("predictions.mixturepredictionsresource", mixture_id=mixture_id)
     return Response(body, 201, {"Location": location}, content_type=JSON_TYPE)
+
+
+def _filtered(parameters: dict[str, str]) -> list[UUID]:
+    """Return the mixtures that the caller sees behind a filter."""
+    wanted = ListRequest(Shape(only=("id",)), _filters(parameters), (Sort("id"),), MAX_MIXTURES)
+    page = MixtureReader(reading()).page(wanted)
+    if not page.documents:
+        raise InvalidError.at("/filter", "you see no mixture that passes this")
+    if page.next_after is not None:
+        raise InvalidError.at("/filter", f"more than {MAX_MIXTURES:,} mixtures pass this: narrow it down")
+    return [UUID(orjson.loads(document)["id"]) for document in page.documents]
+
+
+def _filters(parameters: dict[str, str]) -> tuple[Filter, ...]:
+    try:
+        return read_filters(MIXTURES, parameters)
+    except MalformedError as error:
+        raise InvalidError.at("/filter", error.detail) from error
+    except InvalidError as error:
+        faults = [Fault(f"/filter/{fault.pointer}", fault.detail) for fault in error.faults]
+        raise InvalidError(error.detail, code=error.code, faults=faults) from error
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:

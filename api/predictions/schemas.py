@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from marshmallow import Schema, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from api.common.fields import Number, Text
 from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema
@@ -12,6 +12,7 @@ from app.science.models.cases import Conditions
 from app.science.models.registry import MODELS, PROPERTIES
 from app.services.predict_properties import Question
 
+MAX_MIXTURES: Final = 10_000
 _MODEL_NAMES: Final = sorted({name for model in MODELS for name in (model.name, f"{model.name}@{model.version}")})
 
 
@@ -72,6 +73,27 @@ class EvaluationSchema(QuestionSchema):
     solvent = Text(
         load_default="water", validate=validate.Length(1, 200), metadata={"description": "Name of the solvent."}
     )
+
+
+class BatchSchema(QuestionSchema):
+    """Mixtures that the models are asked about, later: those of a list, or those that a filter lets through."""
+
+    mixture_ids = fields.List(fields.UUID(), validate=validate.Length(1, MAX_MIXTURES))
+    filter = fields.Dict(
+        keys=fields.String(validate=validate.Length(1, 100)),
+        values=fields.String(validate=validate.Length(0, 10_000)),
+        metadata={
+            "description": "Parameters of `GET /mixtures` that filter, such as `project_id` or `name__icontains`.",
+            "example": {"name__icontains": "vs55"},
+        },
+    )
+    rules: ClassVar[dict[str, Any]] = {"oneOf": [{"required": ["mixture_ids"]}, {"required": ["filter"]}]}
+
+    @validates_schema
+    def _one_of_both(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        if ("mixture_ids" in data) == ("filter" in data):
+            msg = "name either mixture_ids or a filter"
+            raise ValidationError(msg)
 
 
 class NewPredictionsSchema(QuestionSchema):

@@ -19,7 +19,7 @@ from app.domain.callers import SERVICE
 from app.errors import UnavailableError
 from app.seed import RELEASE
 from app.services.maintenance import MOLECULE_SUMMARY
-from database.repositories.maintenance import MaintenanceReader, TaskState
+from database.repositories.maintenance import MaintenanceReader, ServiceState, TaskState
 
 TIME_LIMIT_S: Final = 2.0
 """For a connection, and then for the answer: a monitor gives up after 10 s and has then learned nothing."""
@@ -34,19 +34,23 @@ class StateCollector(Collector):
         build = {"version": VERSION, "data_release": RELEASE, "migration_head": head}
         yield InfoMetricFamily("cryoprotect_build", "What runs here.", build)
         try:
-            revision, tasks = MaintenanceReader(
-                services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)
-            ).state(limit_s=TIME_LIMIT_S)
+            state = MaintenanceReader(services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)).state(
+                limit_s=TIME_LIMIT_S
+            )
         except UnavailableError:
             yield GaugeMetricFamily("cryoprotect_database_up", _UP, 0)
             return
         except Exception:  # noqa: BLE001 - it answers, but has not the tables of this version
-            revision, tasks = None, []
+            state = None
         yield GaugeMetricFamily("cryoprotect_database_up", _UP, 1)
         yield GaugeMetricFamily(
-            "cryoprotect_database_at_head", "Whether the schema is the one that this version needs.", revision == head
+            "cryoprotect_database_at_head",
+            "Whether the schema is the one that this version needs.",
+            state is not None and state.revision == head,
         )
-        yield from _maintenance(tasks)
+        if state:
+            yield from _maintenance(state.tasks)
+            yield from _jobs(state)
 
 
 _UP: Final = "Whether the database answered this scrape in time."
@@ -71,6 +75,24 @@ def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
                     task.age_s + task.took_s,
                 )
     yield from (since, took, failed)
+
+
+def _jobs(state: ServiceState) -> Iterator[GaugeMetricFamily]:
+    waiting = _by_queue("waiting", "Jobs that wait for a worker, or for their next attempt.")
+    running = _by_queue("running", "Jobs that workers are at.")
+    failed = _by_queue("failed", "Jobs that were given up, of the last 90 days.")
+    oldest = _by_queue("oldest_waiting_seconds", "For how long the oldest job that could be run has waited.")
+    for item in state.queues:
+        waiting.add_metric([item.queue], item.waiting)
+        running.add_metric([item.queue], item.running)
+        failed.add_metric([item.queue], item.failed)
+        oldest.add_metric([item.queue], item.oldest_s)
+    yield from (waiting, running, failed, oldest)
+    yield GaugeMetricFamily("cryoprotect_job_workers", "Workers heard of within a minute.", state.workers)
+
+
+def _by_queue(name: str, documentation: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"cryoprotect_jobs_{name}", documentation, labels=["queue"])
 
 
 def _by_task(name: str, documentation: str) -> GaugeMetricFamily:

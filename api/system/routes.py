@@ -19,6 +19,7 @@ from api.common.openapi import Answer, build, describes
 from api.common.resource import Api, Resource
 from api.common.results import done
 from api.experiments.answers import RELATED as EXPERIMENTS_RELATED
+from api.imports.schemas import RELATED as IMPORTS_RELATED
 from api.mixtures.answers import RELATED as MIXTURES_RELATED
 from api.molecules.answers import RELATED as MOLECULES_RELATED
 from api.predictions.answers import RELATED as PREDICTIONS_RELATED
@@ -49,6 +50,7 @@ _RELATED: Final = (
     | MIXTURES_RELATED
     | EXPERIMENTS_RELATED
     | PREDICTIONS_RELATED
+    | IMPORTS_RELATED
     | TEAMS_RELATED
     | PROJECTS_RELATED
     | TOKENS_RELATED

@@ -27,6 +27,7 @@ PARTS: Final = {
     "seed": "app.cli.seed",
     "serve": "app.cli.serve",
     "token": "app.cli.token",
+    "worker": "app.cli.worker",
 }
 
 

@@ -76,6 +76,12 @@ def urls_of(settings: Settings) -> DatabaseUrls:
     return database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
 
 
+def direct_urls_of(settings: Settings) -> DatabaseUrls:
+    """Return the URLs past a pooler, for whoever needs a session of its own."""
+    direct = settings.database_direct_url or settings.require_database_url()
+    return database_urls(direct, None, settings.shared_secret)
+
+
 def _forget_other_servers() -> None:
     # libpq fills from these what a URL leaves open; they are about another server.
     for name in [name for name in os.environ if name.startswith("PG")]:

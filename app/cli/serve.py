@@ -22,6 +22,7 @@ import click
 from app.cli.listener import listen
 from app.cli.running import running_database, urls_of, with_secret
 from app.cli.web_server import WebServer
+from app.cli.worker_process import WorkerProcess
 from app.errors import UnavailableError
 from config import Settings
 from database import migrate
@@ -91,12 +92,18 @@ def serve(*, with_parent: bool) -> None:
     ):
         prepare(ready)
         web_server = WebServer(listener, _environment(ready))
+        worker = None
         try:
-            _watch(web_server, ready, stop, _database_check(settings))
+            worker = WorkerProcess(_environment(ready)) if ready.serve_worker else None
+            _watch(web_server, worker, ready, stop, _database_check(settings))
         finally:
             with stop.uninterrupted():
                 click.echo("Stopping")
+                if worker:
+                    worker.ask_to_stop()
                 web_server.stop(lambda: stop.hurried)
+                if worker:
+                    worker.stop(lambda: stop.hurried)
     click.echo("Stopped")
 
 
@@ -131,7 +138,13 @@ def _database_check(settings: Settings) -> Callable[[], bool]:
     return (lambda: EmbeddedServer(settings.data_dir).is_running) if settings.embedded else (lambda: True)
 
 
-def _watch(web_server: WebServer, settings: Settings, stop: Stop, database_runs: Callable[[], bool]) -> None:
+def _watch(
+    web_server: WebServer,
+    worker: WorkerProcess | None,
+    settings: Settings,
+    stop: Stop,
+    database_runs: Callable[[], bool],
+) -> None:
     web_server.wait_until_ready(lambda: not stop.wanted)
     if not stop.wanted:
         click.echo(_welcome(web_server.url, settings.data_dir))
@@ -143,6 +156,8 @@ def _watch(web_server: WebServer, settings: Settings, stop: Stop, database_runs:
             # Whatever keeps the service running starts it anew, and the database with it.
             msg = f"the database has ended; {settings.data_dir / 'postgres.log'} may say why. Start again"
             raise UnavailableError(msg)
+        if worker:
+            worker.look_after()
         time.sleep(WATCH_INTERVAL_S)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from app.cli.lifeline import tied
 from app.cli.listener import url_of
 from app.errors import UnavailableError
 
@@ -48,7 +49,7 @@ class WebServer:
         self._process = subprocess.Popen(
             [*command, "wsgi:app"],
             cwd=CONFIGURATION.parents[1],
-            env={**environment, "CRYOPROTECT_SERVE_PID": str(os.getpid())},
+            env=tied(environment),
             stdin=subprocess.DEVNULL,
             pass_fds=(listener.fileno(),),
             start_new_session=True,

@@ -17,7 +17,9 @@ import structlog
 
 from app.domain.callers import SERVICE
 from database.repositories.idempotency import IdempotencyRepository
+from database.repositories.jobs import JobRepository
 from database.repositories.maintenance import Claim, MaintenanceRepository
+from database.repositories.prediction_batches import PredictionBatchRepository
 from database.repositories.tokens import TokenRepository
 from database.session import Database, WriteSession
 
@@ -55,6 +57,7 @@ class Run:
 TASKS: Final = (
     Task("idempotency_keys", 3600, lambda session: IdempotencyRepository(session).prune()),
     Task("tokens", 3600, lambda session: TokenRepository(session).prune()),
+    Task("jobs", 3600, lambda session: JobRepository(session).prune() + PredictionBatchRepository(session).prune()),
     Task(MOLECULE_SUMMARY, 900, lambda session: MaintenanceRepository(session).refresh_molecule_summary()),
 )
 

@@ -9,6 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
+from database.repositories.jobs import COUNT_WORKERS_SQL, LIST_QUEUES_SQL, QUEUES, QueueState
 from database.repositories.system import GET_REVISION_SQL
 from database.session import ReadSession, WriteSession
 
@@ -75,6 +76,18 @@ class TaskState:
     """Whether the last run failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """How the service's background stands."""
+
+    revision: str | None
+    """That the schema is at."""
+    tasks: list[TaskState]
+    queues: list[QueueState]
+    workers: int
+    """Of the queue, that have been heard of lately."""
+
+
 class MaintenanceRepository:
     """Claims tasks and keeps how they went, inside a transaction of the service role."""
 
@@ -118,13 +131,25 @@ class MaintenanceReader:
     def __init__(self, session: ReadSession) -> None:
         self._session = session
 
-    def state(self, *, limit_s: float) -> tuple[str | None, list[TaskState]]:
-        """Return the revision that the schema is at and the tasks' states, in one round trip.
+    def state(self, *, limit_s: float) -> ServiceState:
+        """Return how the database, the tasks and the queue stand, in one round trip.
 
         Raises:
             UnavailableError: The database did not answer in time.
         """
         limit = {"limit_ms": str(round(limit_s * 1000))}
-        statements = [(LIMIT_TIME_SQL, limit), (GET_REVISION_SQL, {}), (LIST_TASKS_SQL, {})]
-        _, revisions, tasks = self._session.rows_of_each(statements)
-        return (revisions[0][0] if revisions else None), [TaskState(*row) for row in tasks]
+        _, revisions, tasks, queues, workers = self._session.rows_of_each(
+            [
+                (LIMIT_TIME_SQL, limit),
+                (GET_REVISION_SQL, {}),
+                (LIST_TASKS_SQL, {}),
+                (LIST_QUEUES_SQL, {"queues": list(QUEUES)}),
+                (COUNT_WORKERS_SQL, {}),
+            ]
+        )
+        return ServiceState(
+            revisions[0][0] if revisions else None,
+            [TaskState(*row) for row in tasks],
+            [QueueState(*row) for row in queues],
+            workers[0][0],
+        )

@@ -47,6 +47,11 @@ def test_before_any_maintenance_there_are_no_times(anon: Api):
         "cryoprotect_build_info",
         "cryoprotect_database_up",
         "cryoprotect_database_at_head",
+        "cryoprotect_jobs_waiting",
+        "cryoprotect_jobs_running",
+        "cryoprotect_jobs_failed",
+        "cryoprotect_jobs_oldest_waiting_seconds",
+        "cryoprotect_job_workers",
     }
     assert samples["cryoprotect_database_up", ""] == samples["cryoprotect_database_at_head", ""] == 1
 

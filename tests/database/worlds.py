@@ -37,6 +37,9 @@ WITH team AS (
     VALUES (%(source)s::text, now(), now() + interval '1 hour')
 ), revocation AS (
     INSERT INTO private.token_revocations (jti, expires_at) VALUES (%(source)s::text, now() + interval '1 hour')
+), batch AS (
+    INSERT INTO private.prediction_batches (role, created_by, question, mixture_ids)
+    VALUES ('authenticated', %(user)s, '{}', ARRAY[%(source)s::uuid])
 ), task AS (
     INSERT INTO private.maintenance_runs (task, error) VALUES (%(user)s::text, 'private error')
 )

@@ -110,7 +110,7 @@ def emptied(urls: DatabaseUrls) -> Iterator[None]:
         tables = connection.execute(
             """
             SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-            WHERE schemaname IN ('public', 'private') AND tablename NOT IN ('property_types', 'alembic_version')
+            WHERE schemaname IN ('public', 'private', 'jobs') AND tablename NOT IN ('property_types', 'alembic_version')
             """
         ).fetchall()
         # Past the triggers: the audit log cannot be emptied otherwise.
