@@ -18,6 +18,7 @@ from api.projects import routes as projects
 from api.system import routes as system
 from api.teams import routes as teams
 from api.tokens import routes as tokens
+from api.toxicity import routes as toxicity
 
 BASE_PATH: Final = "/api/v1"
 BLUEPRINTS: Final = (
@@ -25,6 +26,7 @@ BLUEPRINTS: Final = (
     mixtures.blueprint,
     experiments.blueprint,
     predictions.blueprint,
+    toxicity.blueprint,
     teams.blueprint,
     projects.blueprint,
     history.blueprint,

@@ -22,7 +22,7 @@ from rich.console import Console
 from app.errors import CryoProtectError
 from app.services.minting import issue_token
 from app.services.tokens import TokenVerifier
-from benchmarks import dataset, imports_report, report, security_report
+from benchmarks import dataset, imports_report, report, security_report, toxicity
 from benchmarks.contestants import ROOT, Arena, Contestant, HttpServer, enter_all
 from benchmarks.dataset import DataError
 from benchmarks.imports import FULL_PLAN, QUICK_PLAN, ImportPlan, ImportsReport, measure_imports
@@ -35,6 +35,7 @@ from benchmarks.scenarios import FURTHER, TARGETED, Scenario
 from benchmarks.security import SecurityReport, measure_security
 from benchmarks.security_data import SIZES
 from benchmarks.targets import Cell
+from benchmarks.toxicity import ToxicityReport, measure_toxicity
 from database import migrate
 from database.embedded import EmbeddedServer
 from database.urls import database_urls
@@ -74,8 +75,9 @@ QUICK: Final = Plan(
 )
 SERVICE: Final = "service"
 SECURITY: Final = "security"
+TOXICITY: Final = "toxicity"
 IMPORTS: Final = "imports"
-SECTIONS: Final = (SERVICE, SECURITY)
+SECTIONS: Final = (SERVICE, SECURITY, TOXICITY)
 """What is measured where nothing else is said; imports take half an hour and are asked for."""
 
 
@@ -110,6 +112,7 @@ class Results:
     service: Report | None = None
     security: SecurityReport | None = None
     imports: ImportsReport | None = None
+    toxicity: ToxicityReport | None = None
 
 
 def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Results:
@@ -125,12 +128,13 @@ def run(plan: Plan, sections: Sequence[str], say: Callable[[str], None]) -> Resu
         with _alone(FOLDER):
             return Results(imports=measure_imports(_shared(), plan.imports, say))
     with ExitStack() as stack:
-        arena = _enter_arena(stack, say)
+        arena = _enter_arena(stack, say, has_structures=sections != [TOXICITY])
         return Results(
             service=_run_service(arena, plan, load_before, say) if SERVICE in sections else None,
             security=measure_security(arena.admin_url, arena.secret, plan.sizes, plan.security_rounds, say)
             if SECURITY in sections
             else None,
+            toxicity=measure_toxicity(arena, plan.rounds, plan.seconds, say) if TOXICITY in sections else None,
         )
 
 
@@ -160,7 +164,11 @@ def _document(results: Results) -> dict[str, object]:
     document = {} if results.service is None else report.to_json(results.service)
     if results.security is not None:
         document |= {"security": security_report.to_json(results.security)}
-    return document if results.imports is None else document | {"imports": imports_report.to_json(results.imports)}
+    if results.toxicity is not None:
+        document |= {"toxicity": toxicity.to_json(results.toxicity)}
+    if results.imports is not None:
+        document |= {"imports": imports_report.to_json(results.imports)}
+    return document
 
 
 def _print(results: Results, console: Console) -> None:
@@ -170,6 +178,8 @@ def _print(results: Results, console: Console) -> None:
         security_report.print_tables(results.security, console)
     if results.imports is not None:
         imports_report.print_tables(results.imports, console)
+    if results.toxicity is not None:
+        toxicity.print_tables(results.toxicity, console)
 
 
 def measure(
@@ -204,16 +214,19 @@ def _records(answer: dict[str, object]) -> object:
     return answer.get("data", answer)
 
 
-def _enter_arena(stack: ExitStack, say: Callable[[str], None]) -> Arena:
+def _enter_arena(stack: ExitStack, say: Callable[[str], None], *, has_structures: bool) -> Arena:
     shared = _shared()
+    if has_structures:
+        dataset.require_structures(shared)
     stack.enter_context(_alone(FOLDER))
     base_url = stack.enter_context(EmbeddedServer(FOLDER, log=say))
     secret = secrets.token_urlsafe(48)
     urls = database_urls(base_url, None, secret)
     migrate.upgrade(urls, secret=secret, log=say)
-    began_s = time.monotonic()
-    dataset.load(urls.admin, shared, say)
-    say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
+    if has_structures:
+        began_s = time.monotonic()
+        dataset.load(urls.admin, shared, say)
+        say(f"{dataset.MOLECULES:,} molecules are ready after {time.monotonic() - began_s:.0f} s")
     token = issue_token(secret, role="authenticated", ttl_s=TOKEN_TTL_S, sub=dataset.CALLER)
     claims_json = TokenVerifier(secret, jwks=None, issuer=None).verify(token).claims_json
     return Arena(base_url, urls.request, secret, token, claims_json, FOLDER)

@@ -80,6 +80,11 @@ def script_page(request: ListRequest, claims_json: str, *, pipelined: bool) -> S
     return _script("", plan.statement, plan.parameters, claims_json, pipelined=pipelined)
 
 
+def script_of(statement: str, values: Mapping[str, object], claims_json: str, *, pipelined: bool) -> Script:
+    """Return what pgbench sends for any statement of the service."""
+    return _script("", statement, values, claims_json, pipelined=pipelined)
+
+
 def _script(choose: str, statement: str, values: Mapping[str, object], claims_json: str, *, pipelined: bool) -> Script:
     variables = {"role": "authenticated", "claims": claims_json, "request_id": "bench"}
     variables |= {name: str(value) for name, value in values.items()}

@@ -159,6 +159,8 @@ class Listing:
     """The field that tells records apart; every order ends with it."""
     record_version: LiteralString | None = None
     """SQL of the number that grows with each change of a record; the field `version`, where it is not said."""
+    defaults: tuple[Filter, ...] = ()
+    """Conditions on fields that hold where a request says nothing of them."""
     by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:

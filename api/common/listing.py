@@ -107,6 +107,8 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
         # What never changes has been modified when it was made.
         moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
         filters += (Filter(moment, "gt", _value(Kind.TIMESTAMP, "modified_after", args["modified_after"])),)
+    filtered = {item.name for item in filters}
+    filters += tuple(item for item in listing.defaults if item.name not in filtered)
     wanted = ListRequest(
         shape=_shape(listing, args),
         filters=filters,

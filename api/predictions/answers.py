@@ -34,24 +34,18 @@ _VERSION: Final = record(
 _MODEL: Final = record(name=TEXT, versions=array(_VERSION))
 MODEL: Final = Answer("Model", _MODEL)
 MODEL_LIST: Final = Answer("ModelList", record(data=array(_MODEL)))
-EVALUATION: Final = Answer(
-    "EvaluationAnswer",
-    record(
-        predictions=array(
-            record(
-                property_type=TEXT,
-                value=_OPTIONAL_NUMBER,
-                unit=TEXT,
-                standard_uncertainty=_OPTIONAL_NUMBER,
-                model=TEXT,
-                version=TEXT,
-                in_domain=_FLAG,
-                reason=OPTIONAL_TEXT,
-                reference=TEXT,
-            )
-        )
-    ),
+PREDICTION: Final = record(
+    property_type=TEXT,
+    value=_OPTIONAL_NUMBER,
+    unit=TEXT,
+    standard_uncertainty=_OPTIONAL_NUMBER,
+    model=TEXT,
+    version=TEXT,
+    in_domain=_FLAG,
+    reason=OPTIONAL_TEXT,
+    reference=TEXT,
 )
+EVALUATION: Final = Answer("EvaluationAnswer", record(predictions=array(PREDICTION)))
 STORED: Final = Answer(
     "StoredPredictions",
     record(added=_COUNT, existing=_COUNT, data=array({"$ref": "#/components/schemas/Prediction"})),

@@ -28,6 +28,7 @@ from api.system.metrics import REGISTRY
 from api.teams.schemas import RELATED as TEAMS_RELATED
 from api.teams.schemas import ProfileSchema
 from api.tokens.schemas import RELATED as TOKENS_RELATED
+from api.toxicity.answers import RELATED as TOXICITY_RELATED
 from app import VERSION
 from app.breaker import State
 from app.domain.callers import SERVICE
@@ -54,6 +55,7 @@ _RELATED: Final = (
     | TEAMS_RELATED
     | PROJECTS_RELATED
     | TOKENS_RELATED
+    | TOXICITY_RELATED
 )
 _ME: Final = Answer(
     "Me",

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from app.domain.references import Match, choose
+from app.domain.references import Match, by_key, choose
 from app.errors import Fault, InvalidError
 
 
@@ -75,7 +75,7 @@ def components_of(stated: Sequence[StatedComponent], matches: Iterable[Match], p
         InvalidError: With a pointer to each component whose molecule is unknown or stands twice, whose unit needs
             a molar mass that the molecule does not have, or with which shares exceed the whole.
     """
-    matches = tuple(matches)
+    found = by_key(matches)
     components: list[Component] = []
     faults: list[Fault] = []
     excesses = _excesses(stated)
@@ -84,7 +84,7 @@ def components_of(stated: Sequence[StatedComponent], matches: Iterable[Match], p
         if index in excesses:
             faults.append(Fault(f"{place}/amount", excesses[index]))
         try:
-            molecule = choose(item.reference, matches)
+            molecule = choose(item.reference, found)
         except InvalidError as error:
             faults.append(Fault(f"{place}/{item.field}", error.detail))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -15,6 +15,7 @@ _FORMS: Final = (
     ("inchikey", re.compile(r"[a-z]{14}-[a-z]{10}-[a-z]", re.IGNORECASE | re.ASCII), str.upper),
     ("chembl:chembl_id", re.compile(r"chembl\d{1,12}", re.IGNORECASE | re.ASCII), str.upper),
     ("cas:cas_number", re.compile(r"\d{2,7}-\d{2}-\d", re.ASCII), str),
+    ("dsstox:dtxsid", re.compile(r"dtxsid\d{1,15}", re.IGNORECASE | re.ASCII), str.upper),
     ("pubchem:cid", re.compile(r"0*\d{1,12}", re.ASCII), lambda text: str(int(text))),
 )
 _MAX_NAMED: Final = 5
@@ -50,18 +51,23 @@ def keys_of(reference: str) -> list[tuple[str, str]]:
     return [(kind, spelling) for kind in ("name", "name:synonym") for spelling in spellings]
 
 
-def choose(reference: str, matches: Iterable[Match]) -> Match:
-    """Return the molecule that a reference means, of all that a lookup of its keys has found.
+def by_key(matches: Iterable[Match]) -> dict[tuple[str, str], list[Match]]:
+    """Return what a lookup has found by the key that found it."""
+    found: dict[tuple[str, str], list[Match]] = {}
+    for match in matches:
+        found.setdefault((match.kind, match.value), []).append(match)
+    return found
+
+
+def choose(reference: str, matches: Mapping[tuple[str, str], Sequence[Match]]) -> Match:
+    """Return the molecule that a reference means, of all that a lookup has found `by_key`.
 
     Of several rows of one structure it means the public one.
 
     Raises:
         InvalidError: It means none that the caller may see, or several different ones.
     """
-    by_key: dict[tuple[str, str], list[Match]] = {}
-    for match in matches:
-        by_key.setdefault((match.kind, match.value), []).append(match)
-    found = next((by_key[key] for key in keys_of(reference) if key in by_key), [])
+    found = next((matches[key] for key in keys_of(reference) if key in matches), [])
     if not found:
         msg = f"no molecule {reference!r} is visible to you"
         raise InvalidError(msg)

@@ -35,7 +35,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Solute:
+class Solute:
     """A part of a composition with the key that models know it by."""
 
     key: str
@@ -57,8 +57,8 @@ def predict_stated(
         _stated_solute(known[item.molecule_id], item.amount, item.unit, f"{_WHOLE}/{index}/unit")
         for index, item in enumerate(components_of(components, matches, _WHOLE))
     ]
-    composition = _composition(solutes, solvent, _WHOLE)
-    return _answers(composition, question)
+    composition = composition_of(solutes, solvent, _WHOLE)
+    return answers(composition, question)
 
 
 def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question, pointer: str = "") -> Stored:
@@ -75,15 +75,15 @@ def predict_mixture(session: WriteSession, mixture_id: UUID, question: Question,
     mixtures = MixtureRepository(session)
     mixtures.hold(mixture_id)
     stored = mixtures.composition(mixture_id)
-    composition = _composition(
-        [_stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
+    composition = composition_of(
+        [stored_solute(component, pointer) for component in stored.components], stored.solvent, pointer
     )
     conditions = _said(question.conditions)
     new = NewPredictions(
         mixture_id=mixture_id,
         conditions=conditions,
         inputs_hash=inputs_hash(composition.molality_mol_kg, solvent_named(stored.solvent).name, conditions),
-        predictions=_answers(composition, question),
+        predictions=answers(composition, question),
     )
     return PredictionRepository(session).add(new)
 
@@ -111,7 +111,8 @@ def methods() -> tuple[Method, ...]:
     )
 
 
-def _answers(composition: Composition, question: Question) -> list[Prediction]:
+def answers(composition: Composition, question: Question) -> list[Prediction]:
+    """Return what the models say of a composition, rounded alike on every processor."""
     predictions = evaluate(composition, question.conditions, question.properties, question.models)
     return [
         replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
@@ -124,7 +125,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.12g}")
 
 
-def _composition(solutes: Sequence[_Solute], solvent: str, pointer: str) -> Composition:
+def composition_of(solutes: Sequence[Solute], solvent: str, pointer: str) -> Composition:
+    """Return a solution as the models count it.
+
+    Raises:
+        InvalidError: A conversion lacks data.
+    """
     parts = [solute.part for solute in solutes]
     _refuse_without_mass(parts)
     amounts = converted(parts, solvent_named(solvent), AmountUnit.MOLALITY, pointer)
@@ -153,15 +159,16 @@ def _refuse_without_mass(parts: Sequence[Part]) -> None:
         raise InvalidError(msg, code="missing_data", faults=faults)
 
 
-def _stated_solute(molecule: Match, amount: float, unit: AmountUnit, pointer: str) -> _Solute:
+def _stated_solute(molecule: Match, amount: float, unit: AmountUnit, pointer: str) -> Solute:
     substance = Substance(molecule.name, molecule.molar_mass_g_mol, molecule.density_kg_m3)
-    return _Solute(molecule.inchikey or str(molecule.id), Part(substance, amount, unit, pointer))
+    return Solute(molecule.inchikey or str(molecule.id), Part(substance, amount, unit, pointer))
 
 
-def _stored_solute(component: dict[str, Any], pointer: str) -> _Solute:
+def stored_solute(component: dict[str, Any], pointer: str) -> Solute:
+    """Return a component of a stored mixture as a part of a solution."""
     substance = Substance(component["name"], component["molar_mass_g_mol"], component["density_kg_m3"])
     part = Part(substance, component["amount"], AmountUnit(component["unit"]), pointer)
-    return _Solute(component["inchikey"] or component["molecule_id"], part)
+    return Solute(component["inchikey"] or component["molecule_id"], part)
 
 
 def _said(conditions: Conditions) -> dict[str, float | str]:

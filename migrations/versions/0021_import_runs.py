@@ -13,7 +13,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0021_import_runs"
-down_revision = "0015_memberships"
+down_revision = "0017_toxicity_scores"
 
 UPGRADE_SQL: Final = """
 ALTER TABLE public.import_runs

@@ -53,6 +53,7 @@ from database.repositories.predictions import PREDICTIONS, PREDICTIONS_OF_MIXTUR
 from database.repositories.projects import INVITATIONS, TEAMS_OF_PROJECT
 from database.repositories.shares import MIXTURES_OF_PROJECT, MOLECULES_OF_PROJECT
 from database.repositories.teams import MEMBERS, MEMBERS_OF_TEAM
+from database.repositories.toxicity import RESULTS, RESULTS_OF_MOLECULE
 from database.session import READ_PREAMBLE_SQL
 from database.urls import DatabaseUrls
 from tests import factories
@@ -71,6 +72,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "body": b"{}",
     "caller": str(KEY),
     "checkpoint": "{}",
+    "cell_type": None,
     "claims": "{}",
     "completed_at": None,
     "conditions": "{}",
@@ -82,6 +84,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "description": None,
     "display_name": None,
     "done_fraction": 0.5,
+    "endpoint": None,
     "error": "why",
     "every_s": 900.0,
     "existing": 1,
@@ -105,6 +108,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "max_attempts": 20,
     "max_wait_s": 600.0,
     "mixture_id": KEY,
+    "molecule_id": KEY,
     "name": "name",
     "notes": None,
     "outcome": "pass",
@@ -190,7 +194,7 @@ NOT_PLANNED: Final = {
     "database.session.CHECK_DEFERRED_SQL": "ends every dry run",
     "database.session.DEFER_SQL": "goes on after that",
 }
-# Who sends the statements of a module; a user, and the service role, where it is not here.
+# Who sends the statements of a module, or a single one; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.import_requests": (SERVICE,),
     "database.repositories.imports": (SERVICE,),
@@ -201,6 +205,8 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.repositories.tokens": (SERVICE,),
+    "database.repositories.toxicity.IMPORT_RESULTS_SQL": (SERVICE,),
+    "database.repositories.toxicity_assays": (SERVICE,),
     "database.session": (ANON, USER, SERVICE),
 }
 # Who reads a listing; everybody, where it is not here.
@@ -220,6 +226,7 @@ SCOPED: Final = {
     EXPERIMENTS_OF_PROJECT: EXPERIMENTS,
     PREDICTIONS_OF_MIXTURE: PREDICTIONS,
     PREDICTIONS_OF_MOLECULE: PREDICTIONS,
+    RESULTS_OF_MOLECULE: RESULTS,
 }
 # Histories are read within their records only.
 WITHIN: Final = SCOPED | {history.scope: history.listing for history in HISTORIES}
@@ -347,7 +354,7 @@ def test_the_statements_are_found() -> None:
 @pytest.mark.parametrize("name", sorted(set(CONSTANTS) - set(NOT_PLANNED)))
 def test_a_constant_is_planned_as_whoever_sends_it(planner: Planner, name: str) -> None:
     module = name.rpartition(".")[0]
-    callers: tuple[Caller | None, ...] = SENDERS.get(module, (USER, SERVICE))
+    callers: tuple[Caller | None, ...] = SENDERS.get(name, SENDERS.get(module, (USER, SERVICE)))
 
     for caller in (None,) if module in ADMIN_MODULES else callers:
         if name.endswith("ENSURE_PROFILE_SQL") and caller is ANON:

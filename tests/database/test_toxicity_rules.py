@@ -191,8 +191,8 @@ def test_a_subject_has_one_score_of_a_method_and_cell_type(admin: psycopg.Connec
     both = _score("mixture_id", mixture, references, molecule_id=molecule)
 
     assert broken_rule(admin, of_any, of_liver, *beside) is None
-    assert broken_rule(admin, of_any, of_any) == "toxicity_scores_subject_method_id_cell_type_key"
-    assert broken_rule(admin, of_liver, of_liver) == "toxicity_scores_subject_method_id_cell_type_key"
+    assert broken_rule(admin, of_any, of_any) == "toxicity_scores_subject_method_id_endpoint_cell_type_key"
+    assert broken_rule(admin, of_liver, of_liver) == "toxicity_scores_subject_method_id_endpoint_cell_type_key"
     assert broken_rule(admin, both) == "toxicity_scores_subject_check"
 
 

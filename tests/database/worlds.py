@@ -136,12 +136,10 @@ WITH result AS (
         molecule_id, property_type, method_id, value, unit, in_domain, inputs_hash, created_by
     )
     VALUES (%(molecule)s, 'freezing_point', %(method)s, 265.2, 'K', true, repeat('0', 64), %(user)s)
-), tested AS (
-    INSERT INTO public.toxicity_results (molecule_id, assay_id, endpoint_id, hit_call, created_by)
-    VALUES (%(molecule)s, %(assay)s, %(endpoint)s, 'inactive', %(user)s)
 )
-INSERT INTO public.toxicity_scores (molecule_id, method_id, score, coverage, confidence)
-VALUES (%(molecule)s, %(method)s, 0.1, 0.5, 0.5)
+-- Its score comes with it.
+INSERT INTO public.toxicity_results (molecule_id, assay_id, endpoint_id, hit_call, created_by)
+VALUES (%(molecule)s, %(assay)s, %(endpoint)s, 'inactive', %(user)s)
 """
 
 

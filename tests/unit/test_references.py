@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.domain.references import Match, choose, keys_of
+from app.domain.references import Match, by_key, choose, keys_of
 from app.errors import InvalidError
 
 KEY = "01a1fda4-e1c7-7cdb-9d93-c399124b6cd8"
@@ -64,37 +64,37 @@ def test_the_spelling_that_is_meant_wins():
     cobalt = match("name", "Co", inchikey="COBALT")
     oxide = match("name", "CO", inchikey="OXIDE")
 
-    assert choose("Co", [oxide, cobalt]) == cobalt
-    assert choose("CO", [cobalt, oxide]) == oxide
+    assert choose("Co", by_key([oxide, cobalt])) == cobalt
+    assert choose("CO", by_key([cobalt, oxide])) == oxide
 
 
 def test_a_name_goes_before_anothers_synonym():
     named, synonym = match("name", "PG", inchikey="A"), match("name:synonym", "PG", inchikey="B")
 
-    assert choose("PG", [synonym, named]) == named
+    assert choose("PG", by_key([synonym, named])) == named
 
 
 def test_of_several_rows_of_one_structure_the_public_one_is_meant():
     own, public = match("name", "Glycerol"), match("name", "Glycerol", is_public=True)
 
-    assert choose("Glycerol", [own, public]) == public
-    assert choose("Glycerol", [public, own]) == public
+    assert choose("Glycerol", by_key([own, public])) == public
+    assert choose("Glycerol", by_key([public, own])) == public
 
 
 def test_a_name_of_several_structures_is_refused_with_their_ids():
     first, second = (match("name:synonym", "MPD", id=UUID(int=n), inchikey=str(n)) for n in (1, 2))
 
     with pytest.raises(InvalidError, match=f"several molecules.*{first.id}, {second.id}"):
-        choose("MPD", [first, second])
+        choose("MPD", by_key([first, second]))
 
 
 def test_two_polymers_of_one_name_are_two_molecules():
     polymers = [match("name:synonym", "PVP", inchikey=None, molar_mass_g_mol=None) for _ in range(2)]
 
     with pytest.raises(InvalidError, match="several"):
-        choose("PVP", polymers)
+        choose("PVP", by_key(polymers))
 
 
 def test_what_a_lookup_of_others_has_found_is_not_meant():
     with pytest.raises(InvalidError, match="no molecule 'glycerol' is visible"):
-        choose("glycerol", [match("name", "Methanol"), match("cas:cas_number", "glycerol")])
+        choose("glycerol", by_key([match("name", "Methanol"), match("cas:cas_number", "glycerol")]))
