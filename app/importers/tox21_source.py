@@ -96,8 +96,8 @@ def _is_table(file: Path) -> bool:
 
 
 def _rows(file: Path) -> Iterator[ToxicityRecord | RejectedRow]:
-    opened = gzip.open(file) if file.name.casefold().endswith(".gz") else file.open("rb")
-    with opened as stream:
+    is_packed = file.name.casefold().endswith(".gz")
+    with gzip.open(file) if is_packed else file.open("rb") as stream:
         try:
             yield from _parsed(file, stream)
         except (EOFError, OSError, zlib.error) as error:

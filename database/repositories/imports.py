@@ -308,7 +308,7 @@ class ImportRepository:
         return run_id, is_new
 
     def create_or_resume(self, source_id: UUID, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
-        """Return the id of the run of a service that has not come to its end, or of a new one, and whether it is new."""
+        """Return the id of a service's run that has not come to its end, or of a new one, and whether it is new."""
         rows = self._session.rows(FIND_OPEN_RUN_SQL, {"parameters": _json(parameters)})
         return (rows[0][0], False) if rows else self.create(source_id, parameters)
 
