@@ -11,6 +11,7 @@ where no Python runs, the kernel sends SIGIO as soon as the pipe on stdin has no
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -22,6 +23,7 @@ from typing import Final
 
 from app.errors import StructureError
 from app.science.drawing import empty_molblock, molblock, render_svg
+from app.science.reading import rdkit_log
 from app.science.structures import standardize
 from app.services import chemistry_wire as wire
 
@@ -43,6 +45,8 @@ def main(socket_fd: int, memory_limit_mib: int) -> None:
     with socket.socket(fileno=socket_fd) as connection:
         # A cooperative parent makes its sockets non-blocking, and both ends come from one call.
         connection.settimeout(None)
+        # What is loaded by now stays, and the collector need not look through it again.
+        gc.freeze()
         wire.send(connection, [wire.READY, None])
         try:
             _serve(connection)
@@ -51,7 +55,14 @@ def main(socket_fd: int, memory_limit_mib: int) -> None:
 
 
 def _serve(connection: socket.socket) -> None:
+    # Turning RDKit's log to Python and back for each structure would cost as much as parsing one.
+    with rdkit_log() as lines:
+        _serve_each(connection, lines)
+
+
+def _serve_each(connection: socket.socket, lines: list[str]) -> None:
     while True:
+        lines.clear()
         operation, items = wire.receive(connection)
         for arguments in items:
             answer = _answer(operation, arguments)

@@ -38,23 +38,29 @@ ALTER TABLE public.import_runs
 CREATE UNIQUE INDEX import_runs_sha256_columns_key ON public.import_runs (sha256, (parameters -> 'columns'))
 NULLS NOT DISTINCT WHERE sha256 IS NOT NULL;
 
--- A run's progress is its own record: page by page it would fill the audit log, and twice a lease its version.
+-- A run's progress is its own record: page by page it would fill the audit log.
 DROP TRIGGER import_runs_audit_update ON public.import_runs;
 CREATE TRIGGER import_runs_audit_update
-AFTER UPDATE OF data_source_id, state, parameters, sha256, cancel_requested, failure ON public.import_runs FOR EACH ROW
+AFTER UPDATE OF id, data_source_id, state, started_at, finished_at, parameters, sha256, cancel_requested, failure
+ON public.import_runs FOR EACH ROW
 WHEN (
-    (OLD.data_source_id, OLD.state, OLD.parameters, OLD.sha256, OLD.cancel_requested, OLD.failure)
-    IS DISTINCT FROM
-    (NEW.data_source_id, NEW.state, NEW.parameters, NEW.sha256, NEW.cancel_requested, NEW.failure)
+    (
+        OLD.id, OLD.data_source_id, OLD.state, OLD.started_at, OLD.finished_at, OLD.parameters, OLD.sha256,
+        OLD.cancel_requested, OLD.failure
+    ) IS DISTINCT FROM (
+        NEW.id, NEW.data_source_id, NEW.state, NEW.started_at, NEW.finished_at, NEW.parameters, NEW.sha256,
+        NEW.cancel_requested, NEW.failure
+    )
 )
 EXECUTE FUNCTION private.audit_update('import_runs', 'id', 'entered');
 """
 
 DOWNGRADE_SQL: Final = """
+DROP TRIGGER import_runs_audit_insert ON public.import_runs;
 DROP TRIGGER import_runs_audit_update ON public.import_runs;
-CREATE TRIGGER import_runs_audit_update AFTER UPDATE OF data_source_id, state, added_count, existing_count,
-    refused_count, checkpoint, started_at, finished_at ON public.import_runs
-FOR EACH ROW EXECUTE FUNCTION private.audit_update('import_runs', 'id', 'entered');
+DROP TRIGGER import_runs_audit_delete ON public.import_runs;
+-- It goes with its columns in the same transaction in any case.
+-- squawk-ignore require-concurrent-index-deletion
 DROP INDEX public.import_runs_sha256_columns_key;
 ALTER TABLE public.import_runs
     DROP COLUMN parameters,
@@ -65,6 +71,7 @@ ALTER TABLE public.import_runs
     DROP COLUMN failure,
     DROP COLUMN done_fraction,
     DROP COLUMN working_s;
+SELECT private.audit_table('public.import_runs', 'import_runs', 'id');
 """
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -263,6 +264,24 @@ def test_two_workers_on_one_run_store_no_page_twice(scene: Scene, expected: Any)
 
     assert scene.admin.execute("SELECT fence FROM import_runs").fetchall()[0][0] > 2
     assert scene.state() == expected
+
+
+def test_two_imports_of_the_same_structures_store_each_once(scene: Scene, tmp_path: Path, expected: Any) -> None:
+    backwards = tmp_path / "backwards.smi"
+    rows = scene.path.read_text(encoding="ascii").splitlines()
+    backwards.write_text("\n".join(reversed(rows)), encoding="ascii")
+    run_ids = [scene.place(), scene.place(backwards)]
+
+    with ThreadPoolExecutor(2) as executor:
+        reports = list(executor.map(scene.run, run_ids))
+
+    assert [report.state for report in reports] == ["finished", "finished"]
+    assert sum(report.counts.added for report in reports) == len(expected[0])
+    assert {report.counts.total for report in reports} == {113}
+    stored, _, _ = scene.state()
+    # Whose name a structure got is a matter of luck; that it has all names is not.
+    assert [row[1:9] for row in stored] == [row[1:9] for row in expected[0]]
+    assert scene.admin.execute("SELECT count(*) FROM molecule_identifiers").fetchone() == (110,)
 
 
 def test_a_cancelled_run_stops_after_a_page_and_goes_on_when_it_is_tried_again(scene: Scene, expected: Any) -> None:

@@ -16,8 +16,9 @@ DRUGS: Final = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / 
 DRUG: Final = "CC(=O)Nc1ccc(O)cc1"
 ODD: Final = (
     "O.O", "[Na+].[Cl-]", "[Na+].[Na+].[Cl-].[Cl-]", "CS(C)=O.O", "CCO.CCO", "C[N+](C)(C)CC(=O)O.[Cl-]",
-    "[2H]O[2H].CC[NH3+]", "[13CH4]", "[Fe+2].[O-]C(=O)CC.[O-]C(=O)CC", "[Zn+2].CC(=O)[O-].CC(=O)[O-]", "CC(=O)[O-]",
-    "[NH3+]CC(=O)[O-].[Na+]", "C1CCNCC1.Cl.O", "CCCC.CCCC", "CC[NH+](C)C.CC[NH+](C)C.[O-]S(=O)(=O)[O-]", "[Pt](Cl)(Cl)(N)N.O",
+    "[2H]O[2H].CC[NH3+]", "[13CH4]", "[Fe+2].[O-]C(=O)CC.[O-]C(=O)CC", "[Zn+2].CC(=O)[O-].CC(=O)[O-]",
+    "CC(=O)[O-]", "[NH3+]CC(=O)[O-].[Na+]", "C1CCNCC1.Cl.O", "CCCC.CCCC",
+    "CC[NH+](C)C.CC[NH+](C)C.[O-]S(=O)(=O)[O-]", "[Pt](Cl)(Cl)(N)N.O",
 )  # fmt: skip
 
 
