@@ -92,15 +92,22 @@ class Request:
 class Upstream:
     """One service on the web."""
 
-    def __init__(
-        self, address: str, breaker: Breaker, budget: Budget, sleep: Callable[[float], None], max_bytes: int = MAX_BYTES
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        address: str,
+        breaker: Breaker,
+        budget: Budget,
+        sleep: Callable[[float], None],
+        *,
+        max_bytes: int = MAX_BYTES,
+        session: requests.Session | None = None,
     ) -> None:
         self._address = address
         self._breaker = breaker
         self._budget = budget
         self._sleep = sleep
         self._max_bytes = max_bytes
-        self._session = requests.Session()
+        self._session = session or requests.Session()
         self._session.headers.update({"User-Agent": _AGENT, "Accept": "application/json"})
 
     def ask(self, request: Request, read: Callable[[object], _R]) -> _R:
