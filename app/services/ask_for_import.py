@@ -11,6 +11,7 @@ from app.importers import chembl_source, pubchem_source
 from app.importers.download import Allowed, check_url
 from app.importers.files import check_columns
 from app.services.import_records import SOURCES as SERVICES
+from app.services.record_toxicity import SOURCES as TOXICITY_SOURCES
 from database.repositories.provenance import SourceStatement
 
 FILE: Final = "file"
@@ -19,7 +20,7 @@ BY_ADDRESS: Final = frozenset({FILE, TOX21})
 """Sources that are files, which a client names by their address."""
 SOURCES: Final = {
     **SERVICES,
-    TOX21: SourceStatement("Tox21", url="https://tripod.nih.gov/tox21/", licence="public domain"),
+    TOX21: TOXICITY_SOURCES[TOX21],
     FILE: SourceStatement("file"),
 }
 _OPTIONS: Final = {"chembl": chembl_source.options, "pubchem": pubchem_source.options}

@@ -289,10 +289,10 @@ class NewPage:
     molecules: Sequence[tuple[int, NewMolecule]]
     faults: Sequence[ImportFault]
     checkpoint: object
-    results: Sequence[tuple[int, NewToxicityResult]] = ()
-    """What assays say of the molecules, by record index."""
     done_fraction: float | None = None
     worked_s: float = 0.0
+    results: Sequence[tuple[int, NewToxicityResult]] = ()
+    """What assays say of the molecules, by record index."""
 
 
 class ImportRepository:

@@ -181,7 +181,12 @@ def test_a_request_in_the_making_holds_no_lock(database: Database, rates: Rates)
     budget = SharedBudget(database, name, time.sleep)
     budget.take()
     ended = threading.Event()
-    thread = threading.Thread(target=lambda: (SharedBudget(database, name, time.sleep).take(), ended.set()))
+
+    def take() -> None:
+        SharedBudget(database, name, time.sleep).take()
+        ended.set()
+
+    thread = threading.Thread(target=take)
     thread.start()
 
     assert ended.wait(5)

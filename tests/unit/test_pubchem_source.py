@@ -246,7 +246,10 @@ def test_a_name_is_data_and_no_part_of_the_address(played: Played, name: str) ->
 
 
 def test_a_search_is_polled_by_its_list_key_until_it_is_done(played: Played) -> None:
-    waiting = {"status_code": 202, "json": {"Waiting": {"ListKey": "28831", "Message": "Your request is running"}}}
+    waiting: dict[str, Any] = {
+        "status_code": 202,
+        "json": {"Waiting": {"ListKey": "28831", "Message": "Your request is running"}},
+    }
     played.answers.get(f"{ADDRESS}/pug/compound/formula/C3H8O3/cids/JSON", **waiting)
     played.answers.get(
         f"{ADDRESS}/pug/compound/listkey/28831/cids/JSON",

@@ -46,6 +46,10 @@ def asked(played: Played) -> object:
     return played.upstream.ask(THING, lambda payload: payload)
 
 
+def is_open(played: Played) -> bool:
+    return played.upstream._breaker.state is not State.CLOSED  # noqa: SLF001
+
+
 def test_an_answer_costs_one_request_of_the_budget(played: Played) -> None:
     played.answers.get(URL, **GOOD)
 
