@@ -13,17 +13,17 @@ from app.services.ask_for_import import BY_ADDRESS, FILE, SOURCES, TOX21
 MAX_OPTIONS: Final = 50
 _OPTIONS: Final = {"type": "object"}
 _NOT_OF: Final = {FILE: ("options",), TOX21: ("options", "columns")}
-_NUMBERS: Final = {
-    "type": "string",
-    "pattern": "^(CHEMBL)?[1-9][0-9]{0,11}([-,](CHEMBL)?[1-9][0-9]{0,11})*$",
-    "example": "1-1000,2244",
-}
+_NUMBERS: Final = {"type": "string", "example": "1-1000,2244"}
 _PUBCHEM: Final = {
     "type": "object",
     "properties": {
         "cids": _NUMBERS,
         "names": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-        "inchikeys": {"type": "array", "items": {"type": "string", "pattern": "^[A-Z]{14}-[A-Z]{10}-[A-Z]$"}},
+        "inchikeys": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^[A-Z]{14}-[A-Z]{10}-[A-Z]$"},
+            "minItems": 1,
+        },
         "formula": {"type": "string", "pattern": "^[A-Za-z0-9]{1,200}$"},
         "listkey": {"type": "string", "pattern": "^[0-9]{1,30}$"},
         "measurements": {"type": "boolean"},

@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -47,6 +48,9 @@ class Wanted:
 
 def carry_out(wanted: Wanted, *, as_json: bool) -> None:
     """Work on an import until it ends, and print how it went; the process ends with 1 where it did not go well."""
+    if not structlog.is_configured():
+        # Standard output is the report's.
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     with (
         running_database(with_secret(Settings.from_environment()), _note) as settings,
         open_database(settings) as database,

@@ -92,7 +92,7 @@ def pubchem(*, sdf: Path | None, measurements: bool, as_json: bool, **named: Any
         if named[option]
     }
     if named["cids_file"]:
-        options["cids"] = _one_of(options.get("cids"), _lines(named["cids_file"]))
+        options["cids"] = _one_of(options.get("cids"), ",".join(_lines(named["cids_file"])))
     options |= {kind: _lines(named[f"{kind}_file"]) for kind in ("names", "inchikeys") if named[f"{kind}_file"]}
     _carry_out_service("pubchem", options | {"measurements": measurements}, as_json=as_json)
 
@@ -103,7 +103,7 @@ def pubchem(*, sdf: Path | None, measurements: bool, as_json: bool, **named: Any
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def chembl(*, ids: str | None, ids_file: Path | None, as_json: bool) -> None:
     """Import molecules from ChEMBL, of the release that it serves."""
-    given = _one_of(ids, _lines(ids_file) if ids_file else None)
+    given = _one_of(ids, ",".join(_lines(ids_file)) if ids_file else None)
     _carry_out_service("chembl", {"ids": given} if given else {}, as_json=as_json)
 
 

@@ -32,11 +32,10 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidError: They name no molecules, or are none of ours.
     """
-    if given.keys() != {IDS}:
-        msg = f"ChEMBL is asked by {IDS}, such as CHEMBL1-CHEMBL1000"
+    if given.keys() != {IDS} or not isinstance(given[IDS], str):
+        msg = f"ChEMBL is asked by {IDS}, a text such as CHEMBL1-CHEMBL1000,CHEMBL2244"
         raise InvalidError(msg)
-    words = ",".join(map(str, given[IDS])) if isinstance(given[IDS], list) else str(given[IDS])
-    return {IDS: str(Numbers.parse(words, PREFIX))}
+    return {IDS: str(Numbers.parse(given[IDS], PREFIX))}
 
 
 @dataclass(frozen=True, slots=True)

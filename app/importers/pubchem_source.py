@@ -254,8 +254,9 @@ def _ambiguous(rows: Sequence[ParsedRecord]) -> str:
 
 
 def _range_text(value: object) -> str:
-    words = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return str(Numbers.parse(words))
+    if not isinstance(value, str):
+        raise InvalidError("give CIDs as text: 1-1000,2244")
+    return str(Numbers.parse(value))
 
 
 def _names(value: object) -> list[str]:

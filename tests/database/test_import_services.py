@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -155,6 +157,34 @@ def test_a_run_whose_service_goes_away_goes_on_behind_its_last_page(
     assert (report.state, report.counts) == ("finished", Counts(added=7, existing=0, refused=1))
     assert set(asked) == {"1,2,3,4", "5,6,7,8"}
     assert asked.count("1,2,3,4") == 1
+
+
+def test_a_worker_that_is_killed_leaves_what_an_undisturbed_one_leaves(
+    database: Database, urls: DatabaseUrls, admin: psycopg.Connection
+) -> None:
+    def started(run_id: UUID) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.database.service_worker", urls.admin, SECRET, str(run_id)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    run_id = place(database, "pubchem", {"cids": "1-60"})
+    done: list[int] = []
+    for pages in (1, 2, 3):
+        process = started(run_id)
+        assert process.stdout is not None
+        for _ in range(pages):
+            assert process.stdout.readline() == "page\n"
+        process.kill()
+        process.communicate()
+        done.append(admin.execute("SELECT (checkpoint ->> 'after')::int FROM import_runs").fetchall()[0][0])
+        admin.execute("UPDATE import_runs SET lease_until = clock_timestamp()")
+    process = started(run_id)
+    process.communicate()
+
+    assert process.returncode == 0
+    assert 0 < done[0] < done[1] < done[2] < 60
+    assert admin.execute(RUNS_SQL).fetchall() == [("PubChem", "", "finished", 54, 0, 6)]
+    assert sorted(int(row[1]) for row in admin.execute(MOLECULES_SQL)) == [n for n in range(1, 61) if n % 10 != 3]
+    assert [row[0] for row in admin.execute(ERRORS_SQL)] == [3, 13, 23, 33, 43, 53]
 
 
 def test_molecules_of_chembl_are_of_the_release_that_it_serves(
@@ -328,6 +358,16 @@ def test_the_command_imports_from_pubchem_and_reports(command: Any, answers: req
     assert done.exit_code == 0, done.output
     assert "added                3" in done.stdout
     assert "record 3: PubChem has no compound with CID 3." in done.stdout
+
+
+def test_the_report_stands_alone_on_standard_output(command: Any, answers: requests_mock.Mocker) -> None:
+    answers.post(
+        TABLE, [{"status_code": 503}, {"json": {"PropertyTable": {"Properties": [{"CID": 1, "SMILES": "C"}]}}}]
+    )
+
+    done = command("pubchem", "--cids", "1", "--json")
+
+    assert json.loads(done.stdout)["counts"]["added"] == 1
 
 
 def test_the_command_takes_numbers_names_and_keys_from_files(

@@ -210,7 +210,7 @@ def test_an_import_that_numbers_no_molecules_is_refused(given: dict[str, Any]) -
 
 
 def test_options_have_one_form() -> None:
-    assert options({"ids": ["CHEMBL25", "CHEMBL1-CHEMBL3"]}) == {"ids": "1-3,25"}
+    assert options({"ids": "CHEMBL25,CHEMBL1-CHEMBL3"}) == {"ids": "1-3,25"}
 
 
 # --- real bodies

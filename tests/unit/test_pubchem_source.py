@@ -365,6 +365,8 @@ def test_a_compound_is_imported_without_measurements_that_cannot_be_read(
         {"cids": "1", "names": ["x"]},
         {"cids": ""},
         {"cids": "x"},
+        {"cids": 5},
+        {"cids": [5]},
         {"names": []},
         {"names": "glycerol"},
         {"names": ["a" * 501]},
@@ -385,7 +387,7 @@ def test_an_import_that_names_no_compounds_is_refused(given: dict[str, Any]) -> 
 
 
 def test_options_have_one_form() -> None:
-    assert options({"cids": [5, "1-3", 2]}) == {"cids": "1-3,5", "measurements": False}
+    assert options({"cids": "5,1-3;2"}) == {"cids": "1-3,5", "measurements": False}
     assert options({"names": ["DMSO ", "DMSO"], "measurements": True}) == {"names": ["DMSO"], "measurements": True}
 
 
