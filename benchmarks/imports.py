@@ -33,6 +33,7 @@ from app.importers.files import file_sha256
 from app.importers.pipeline import Progress, run_import
 from app.services.chemistry import ChemistryPool
 from benchmarks.contestants import ROOT
+from benchmarks.import_pages import PageCost, measure_pages
 from benchmarks.load import LoadError
 from benchmarks.stats import MS_PER_S
 from benchmarks.targets import BYTES_PER_MB, Verdict
@@ -168,6 +169,7 @@ class ImportsReport:
     different: int
     long: LongImport
     disturbed: list[Disturbed]
+    pages: list[PageCost]
     load_before: float
 
     @property
@@ -200,6 +202,7 @@ class ImportsReport:
                 "",
                 all(one.same for one in self.disturbed),
             ),
+            *(one.verdict for one in self.pages),
         ]
 
 
@@ -219,9 +222,10 @@ def measure_imports(shared: Path, plan: ImportPlan, say: Callable[[str], None]) 
             header = next(lines)
             samples = [list(islice(lines, plan.records_a_round)) for _ in range(plan.rounds)]
             rounds, compared, different = bench.rates(header, samples)
+            pages = bench.pages(shared, samples[0])
             disturbed = bench.disturbed(header, list(islice(lines, plan.killed_records)), plan)
             return ImportsReport(
-                rounds, compared, different, bench.long(shared / FILE, plan.whole), disturbed, load_before
+                rounds, compared, different, bench.long(shared / FILE, plan.whole), disturbed, pages, load_before
             )
     finally:
         server.stop()
@@ -263,6 +267,14 @@ class _Bench:
                 compared += len(wanted)
                 different += self._differing(wanted)
         return rounds, compared, different
+
+    def pages(self, shared: Path, sample: Sequence[bytes]) -> list[PageCost]:
+        """Return what pages of the services' JSON cost."""
+        self._say("imports: pages of PubChem and ChEMBL")
+        with closing(ChemistryPool(CORES, 10.0, 1024)) as chemistry:
+            list(chemistry.standardize_many([("smiles", "C")] * 100))
+            texts = [line.split(b"\t")[0].decode() for line in sample]
+            return measure_pages(shared, chemistry, texts, self._used_s)
 
     def disturbed(self, header: bytes, sample: list[bytes], plan: ImportPlan) -> list[Disturbed]:
         """Return what kills of the command and an outage of the database left."""

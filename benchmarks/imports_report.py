@@ -32,6 +32,11 @@ def print_tables(report: ImportsReport, console: Console) -> None:
             *(f"{value:,.0f}" for value in (one.chemistry_us, one.import_us)),
         )
     console.print(rates)
+    pages = table_for(console, "page of", "records", "bytes a page", "reading us", "chemistry us")
+    for page in report.pages:
+        figures = (page.records, page.page_bytes, page.reading_us, page.chemistry_us)
+        pages.add_row(page.service, *(f"{figure:,.0f}" for figure in figures))
+    console.print(pages)
     found = report.long
     console.print(
         f"{found.records:,} records: {found.seconds:,.0f} s, {found.records / found.seconds:,.0f} a second "

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = [f"tests.plugins.{topic}" for topic in ("database", "api", "clock", "https", "jobs")]
+pytest_plugins = [f"tests.plugins.{topic}" for topic in ("database", "api", "clock", "https", "jobs", "upstream")]

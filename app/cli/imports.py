@@ -1,43 +1,29 @@
 """`cryoprotect import`: runs an import itself, with a bar on a terminal and plain lines elsewhere.
 
 What the command does can be stopped at any moment, by Ctrl-C, SIGKILL or a power cut: started again with the same
-file, it goes on where it was.
+words, it goes on where it was.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.cli.running import open_database, running_database, urls_of, with_secret
-from app.domain.callers import SERVICE
-from app.errors import InvalidError, UnavailableError
-from app.importers import pipeline
+from app.cli.import_runs import Wanted, carry_out
+from app.errors import InvalidError
 from app.importers.files import check_columns, file_sha256, layout_of
-from app.importers.pipeline import ImportReport, OnProgress, run_import
-from app.services.chemistry import ChemistryPool
-from config import Settings
-from database import migrate
-from database.repositories.imports import LEASE_S, ImportRepository, Run
-from database.repositories.provenance import ImportFault, ProvenanceRepository, SourceStatement
-from database.session import Database
+from app.importers.tox21_source import files_of, folder_sha256
+from app.services.ask_for_import import FILE, SOURCES, TOX21, service_wanted
+from database.repositories.imports import ImportRepository
+from database.repositories.provenance import ProvenanceRepository, SourceStatement
+from database.session import WriteSession
 
-SHOWN_ERRORS: Final = 5
-_NICENESS: Final = 5
-_LINE_EVERY_S: Final = 10.0
-_LOOK_EVERY_S: Final = 0.5
+_EXISTING: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SHA256_SHOWN: Final = 12
 
 
 @click.group(name="import")
@@ -57,7 +43,7 @@ class FileImport:
 
 
 @import_.command(name="file")
-@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=_EXISTING)
 @click.option(
     "--columns",
     default="",
@@ -79,130 +65,105 @@ def file(  # noqa: PLR0913 - one for each option
     """
     wanted = FileImport(path.absolute(), _columns(columns), source, release, licence)
     _check(wanted)
-    with (
-        running_database(with_secret(Settings.from_environment()), _note) as settings,
-        open_database(settings) as database,
-    ):
-        _prepare(settings)
-        report, faults = _import(database, settings, wanted)
-    click.echo(_as_json(report, faults) if as_json else _as_text(report, faults))
-    stored = report.counts.added + report.counts.existing
-    if report.state != "finished" or (report.counts.refused and not stored):
-        sys.exit(1)
+    _carry_out_file(wanted, as_json=as_json)
 
 
-def _prepare(settings: Settings) -> None:
-    """Bring the service's own database to the newest revision; of another one, that is its administrator's to say."""
-    urls = urls_of(settings)
-    if Settings.from_environment().embedded:
-        migrate.upgrade(urls, secret=settings.shared_secret)
-    revision = migrate.current(urls)
-    if revision != migrate.head():
-        msg = f"the database is at {revision or 'base'}, this needs {migrate.head()}: run `cryoprotect db upgrade`"
-        raise UnavailableError(msg)
+@import_.command()
+@click.option("--cids", metavar="TEXT", help="Compounds by number: 1-1000,2244.")
+@click.option("--cids-file", type=_EXISTING, help="The same from a file, a number or range a line.")
+@click.option("--names-file", type=_EXISTING, help="Compounds by name, one a line.")
+@click.option("--inchikeys-file", type=_EXISTING, help="Compounds by InChIKey, one a line.")
+@click.option("--formula", metavar="TEXT", help="All compounds of a formula: C3H8O3.")
+@click.option("--listkey", metavar="KEY", help="The result of a search that PubChem has kept.")
+@click.option("--sdf", type=_EXISTING, help="One of PubChem's bulk files, which asks PubChem nothing.")
+@click.option("--measurements", is_flag=True, help="Take melting points, LD50 and the like, two requests a compound.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def pubchem(*, sdf: Path | None, measurements: bool, as_json: bool, **named: Any) -> None:  # noqa: ANN401 - click's own
+    """Import compounds from PubChem, slowly enough for its rules whatever else is under way."""
+    if sdf is not None:
+        if measurements or any(named.values()):
+            raise click.UsageError("--sdf stands alone")
+        source = SOURCES["pubchem"]
+        _carry_out_file(FileImport(sdf.absolute(), {}, source.name, None, source.licence), as_json=as_json)
+        return
+    options: dict[str, Any] = {
+        kind: named[option]
+        for kind, option in (("cids", "cids"), ("formula", "formula"), ("listkey", "listkey"))
+        if named[option]
+    }
+    if named["cids_file"]:
+        options["cids"] = _one_of(options.get("cids"), ",".join(_lines(named["cids_file"])))
+    options |= {kind: _lines(named[f"{kind}_file"]) for kind in ("names", "inchikeys") if named[f"{kind}_file"]}
+    _carry_out_service("pubchem", options | {"measurements": measurements}, as_json=as_json)
 
 
-def _import(database: Database, settings: Settings, wanted: FileImport) -> tuple[ImportReport, list[ImportFault]]:
+@import_.command()
+@click.option("--ids", metavar="TEXT", help="Molecules by number: CHEMBL1-CHEMBL1000,CHEMBL25.")
+@click.option("--ids-file", type=_EXISTING, help="The same from a file, a number or range a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def chembl(*, ids: str | None, ids_file: Path | None, as_json: bool) -> None:
+    """Import molecules from ChEMBL, of the release that it serves."""
+    given = _one_of(ids, ",".join(_lines(ids_file)) if ids_file else None)
+    _carry_out_service("chembl", {"ids": given} if given else {}, as_json=as_json)
+
+
+@import_.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def tox21(folder: Path, *, as_json: bool) -> None:
+    """Import molecules with what Tox21's assays say of them, from a folder of its files or one of them."""
+    try:
+        files = files_of(folder.absolute())
+    except InvalidError as error:
+        raise click.UsageError(error.detail) from error
+    sha256 = folder_sha256(files) if folder.is_dir() else file_sha256(files[0])
+    parameters = {"source": TOX21, "release": "", "path": str(folder.absolute())}
+
+    def place(session: WriteSession) -> UUID:
+        source_id = ProvenanceRepository(session).ensure_source(SOURCES[TOX21])
+        return ImportRepository(session).create(source_id, parameters, sha256)[0]
+
+    carry_out(Wanted(str(folder), place, "row"), as_json=as_json)
+
+
+def _carry_out_file(wanted: FileImport, *, as_json: bool) -> None:
     sha256 = file_sha256(wanted.path)
-    run_id = _placed(database, wanted, sha256)
-    run = _free(database, run_id)
-    report = ImportReport(run_id, run.state, run.counts, run.failure, run.working_s)
-    if run.state == "finished":
-        _note("this file is imported already; nothing is to be done")
-    elif run.lease_left_s:
-        _note("another process is importing this file")
-    else:
-        chemistry = ChemistryPool(
-            max(settings.chemistry_processes, os.cpu_count() or 1),
-            settings.chemistry_time_limit_s,
-            settings.chemistry_memory_limit_mib,
-            # An import has all night; who reads meanwhile has not.
-            niceness=_NICENESS,
-        )
-        with closing(chemistry), _shown(wanted.path.name, sum(asdict(run.counts).values())) as on_progress:
-            report = run_import(database, chemistry, run_id, on_progress=on_progress)
-    with database.transaction(SERVICE) as session:
-        return report, ImportRepository(session).errors(run_id, SHOWN_ERRORS)
-
-
-def _placed(database: Database, wanted: FileImport, sha256: str) -> UUID:
-    """Return the id of the file's run, which waits or is under way."""
     statement = SourceStatement(
         wanted.source or wanted.path.name,
-        wanted.release if wanted.release is not None else f"sha256:{sha256[:12]}",
+        wanted.release if wanted.release is not None else f"sha256:{sha256[:_SHA256_SHOWN]}",
         licence=wanted.licence,
     )
-    parameters = {"source": "file", "path": str(wanted.path), "columns": wanted.columns}
-    with database.transaction(SERVICE) as session:
-        imports = ImportRepository(session)
+    parameters = {"source": FILE, "path": str(wanted.path), "columns": wanted.columns}
+
+    def place(session: WriteSession) -> UUID:
         source_id = ProvenanceRepository(session).ensure_source(statement)
-        run_id, _ = imports.create(source_id, parameters, sha256)
-        if imports.get(run_id).state in {"failed", "cancelled"}:
-            imports.retry(run_id)
-    return run_id
+        return ImportRepository(session).create(source_id, parameters, sha256)[0]
+
+    carry_out(Wanted(wanted.path.name, place, "line"), as_json=as_json)
 
 
-def _free(database: Database, run_id: UUID) -> Run:
-    """Return the run when nobody has its lease, or as it is when somebody renews it."""
-    patience_until_s = time.monotonic() + LEASE_S + 2 * _LOOK_EVERY_S
-    said = False
-    while True:
-        with database.transaction(SERVICE) as session:
-            run = ImportRepository(session).get(run_id)
-        if run.state != "running" or not run.lease_left_s or time.monotonic() > patience_until_s:
-            return run
-        if not said:
-            _note(f"another process has this import, and its lease for {run.lease_left_s:.0f} s: waiting")
-            said = True
-        time.sleep(_LOOK_EVERY_S)
+def _carry_out_service(name: str, options: dict[str, Any], *, as_json: bool) -> None:
+    try:
+        wanted = service_wanted(name, options)
+    except InvalidError as error:
+        raise click.UsageError(error.detail) from error
+
+    def place(session: WriteSession) -> UUID:
+        source_id = ProvenanceRepository(session).ensure_source(wanted.source)
+        return ImportRepository(session).create_or_resume(source_id, wanted.parameters)[0]
+
+    carry_out(Wanted(wanted.source.name, place), as_json=as_json)
 
 
-@contextmanager
-def _shown(name: str, done_before: int) -> Iterator[OnProgress]:
-    console = Console(stderr=True)
-    with _bar(name, console) if console.is_terminal else _lines(name, done_before) as on_progress:
-        yield on_progress
+def _lines(path: Path) -> list[str]:
+    read = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return [line.strip() for line in read if line.strip() and not line.startswith("#")]
 
 
-@contextmanager
-def _bar(name: str, console: Console) -> Iterator[OnProgress]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[said]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(name, total=1.0, said="")
-
-        def show(progress: pipeline.Progress) -> None:
-            bar.update(task, completed=progress.done_fraction or 0.0, said=_counted(progress))
-
-        yield show
-
-
-@contextmanager
-def _lines(name: str, done_before: int) -> Iterator[OnProgress]:
-    started_s = said_s = time.monotonic()
-
-    def show(progress: pipeline.Progress) -> None:
-        nonlocal said_s
-        now_s = time.monotonic()
-        if now_s - said_s < _LINE_EVERY_S:
-            return
-        said_s = now_s
-        rate = (progress.counts.total - done_before) / (now_s - started_s)
-        done = "" if progress.done_fraction is None else f"{progress.done_fraction:.0%}, "
-        _note(f"{name}: {done}{_counted(progress)}, {rate:,.0f}/s")
-
-    yield show
-
-
-def _counted(progress: pipeline.Progress) -> str:
-    counts = progress.counts
-    return f"{counts.added:,} added, {counts.existing:,} existing, {counts.refused:,} refused"
+def _one_of(first: Any, second: Any) -> Any:  # noqa: ANN401 - what options take
+    if first and second:
+        raise click.UsageError("give them as text or as a file")
+    return first or second
 
 
 def _check(wanted: FileImport) -> None:
@@ -219,29 +180,3 @@ def _columns(text: str) -> dict[str, str]:
         message = "--columns takes FIELD=NAME, several with commas between them"
         raise click.UsageError(message)
     return {name.strip(): column.strip() for name, _, column in pairs}
-
-
-def _as_json(report: ImportReport, faults: list[ImportFault]) -> str:
-    return json.dumps({**asdict(report), "first_errors": [asdict(fault) for fault in faults]}, default=str)
-
-
-def _as_text(report: ImportReport, faults: list[ImportFault]) -> str:
-    counts = report.counts
-    rows = [
-        f"Import {report.run_id}: {report.state}{f': {report.failure}' if report.failure else ''}",
-        f"  added     {counts.added:>12,}",
-        f"  existing  {counts.existing:>12,}",
-        f"  refused   {counts.refused:>12,}",
-    ]
-    if report.working_s:
-        rows.append(
-            f"  worked    {report.working_s:>12,.1f} s, {counts.total / report.working_s:,.0f} records a second"
-        )
-    rows.extend(f"  line {fault.index}: {fault.reason}" for fault in faults)
-    if counts.refused > len(faults):
-        rows.append(f"  and {counts.refused - len(faults):,} more, in import_errors")
-    return "\n".join(rows)
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)

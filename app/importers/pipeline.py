@@ -22,8 +22,9 @@ import structlog
 
 from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
-from app.importers.files import FileSource
-from app.importers.sources import Page, Source
+from app.importers.known_sources import known_sources
+from app.importers.sources import Page, ReleasedSource, Source
+from app.importers.upstream import Waiting
 from app.services.chemistry import ChemistryPool
 from app.services.import_records import ReadyRecord, new_molecule, standardize_records
 from app.services.maintenance import refresh_summary_soon
@@ -39,7 +40,6 @@ from database.repositories.imports import (
 from database.repositories.provenance import ImportFault
 from database.session import Database, WriteSession
 
-SOURCES: Final[dict[str, Source]] = {"file": FileSource()}
 PATIENCE_S: Final = 900.0
 """How long a run waits for a database that is gone; after that its lease has lapsed, and it goes on elsewhere."""
 _RENEW_EVERY_S: Final = LEASE_S / 4
@@ -77,9 +77,11 @@ def run_import(
     run_id: UUID,
     *,
     on_progress: OnProgress | None = None,
-    sources: Mapping[str, Source] = SOURCES,
+    sources: Mapping[str, Source] | None = None,
 ) -> ImportReport:
     """Work on a run until it ends and return how it stands; nothing happens where another worker has its lease.
+
+    `sources` are in the place of those that there are.
 
     Raises:
         NotFoundError: There is no such run.
@@ -87,7 +89,13 @@ def run_import(
     """
     lease = _persistently(database, lambda session: ImportRepository(session).take_lease(run_id))
     if lease is not None:
-        _Worker(database, chemistry, lease, on_progress or (lambda _: None)).work(sources)
+        waiting = Waiting()
+        try:
+            found = known_sources(database, waiting) if sources is None else sources
+            _Worker(database, chemistry, lease, on_progress or (lambda _: None)).work(found)
+        finally:
+            # A page that nobody wants any more may be one that a service is asked for with patience.
+            waiting.end()
     run = _persistently(database, lambda session: ImportRepository(session).get(run_id))
     return ImportReport(run_id, run.state, run.counts, run.failure, run.working_s)
 
@@ -126,8 +134,16 @@ class _Worker:
             if source is None:
                 msg = f"nothing is known to import from {self._lease.parameters.get('source')!r}"
                 raise CryoProtectError(msg)
+            if isinstance(source, ReleasedSource):
+                self._state_release(source.release(self._lease.parameters, self._lease.checkpoint))
             cancelled = self._load_all(source)
         self._close(lambda imports: imports.cancel(self._lease) if cancelled else imports.finish(self._lease))
+
+    def _state_release(self, release: str) -> None:
+        lease = self._lease
+        self._lease = _persistently(
+            self._database, lambda session: ImportRepository(session).state_release(lease, release)
+        )
 
     def _load_all(self, source: Source) -> bool:
         """Store the source's pages; return whether somebody asked to cancel the run."""
@@ -153,6 +169,12 @@ class _Worker:
                 ImportFault(record.parsed.index, record.parsed.source_record, (record.refusal or "").replace("\0", ""))
                 for record in records
                 if record.structure is None
+            ],
+            results=[
+                (record.parsed.index, result)
+                for record in records
+                if record.structure is not None
+                for result in record.parsed.results
             ],
             checkpoint=page.checkpoint,
             done_fraction=page.done_fraction,
@@ -231,4 +253,4 @@ def _persistently(database: Database, work: Callable[[WriteSession], _R]) -> _R:
 
 
 def _is_away(error: Exception) -> bool:
-    return isinstance(error, UnavailableError) and error.code == "database_unavailable"
+    return isinstance(error, UnavailableError) and error.code in {"database_unavailable", "outcome_unknown"}

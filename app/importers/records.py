@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.domain.molecules import Identifier, Notation, PropertyValue
+from app.domain.toxicity import NewToxicityResult
 
 MAX_NAME_CHARS: Final = 500
 MAX_SMILES_CHARS: Final = 20_000
@@ -50,6 +51,8 @@ class ParsedRecord:
     """The record's own id in its source."""
     refusal: str | None = None
     notes: tuple[str, ...] = ()
+    results: tuple[NewToxicityResult, ...] = ()
+    """What assays say of the molecule; whose results they are, is known when it is stored."""
 
 
 def mapping(value: object) -> Mapping[str, object]:

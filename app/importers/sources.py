@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from app.importers.records import ParsedRecord
 
@@ -32,5 +32,19 @@ class Source(Protocol):
         Raises:
             UnavailableError: The source does not answer now; the run goes on from its checkpoint later.
             CryoProtectError: It cannot be read on; the run has failed.
+        """
+        ...
+
+
+@runtime_checkable
+class ReleasedSource(Source, Protocol):
+    """A source that tells itself which release it gives; the run is then of that release."""
+
+    def release(self, parameters: Mapping[str, Any], checkpoint: Mapping[str, Any] | None) -> str:
+        """Return the release.
+
+        Raises:
+            UnavailableError: The source does not answer now.
+            CryoProtectError: It is not the release that the run asks for, or began with.
         """
         ...

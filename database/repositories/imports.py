@@ -8,7 +8,7 @@ stalled and was overtaken stores nothing any more, and one that died has stored 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,11 +16,13 @@ import orjson
 import psycopg
 
 from app.domain.molecules import NewMolecule
+from app.domain.toxicity import NewToxicityResult
 from app.errors import ConflictError, NotFoundError
 from database.exchange import Row
 from database.repositories.molecules import TOUCH_MOLECULES_SQL
-from database.repositories.outcomes import refused_by
+from database.repositories.outcomes import OutcomeStatus, refused_by
 from database.repositories.provenance import ADD_ERRORS_SQL, ImportFault
+from database.repositories.toxicity import ResultRepository
 from database.session import Session, WriteSession
 
 LEASE_S: Final = 10.0
@@ -38,6 +40,27 @@ VALUES (%(source_id)s, 'queued', %(parameters)s::jsonb, %(sha256)s)
 ON CONFLICT (sha256, (parameters -> 'columns')) WHERE sha256 IS NOT NULL DO UPDATE
 SET parameters = excluded.parameters
 RETURNING id, xmax = 0, state
+"""
+# What is asked of a service again may have changed, so only a run that has not come to its end is the same one.
+FIND_OPEN_RUN_SQL: Final = """
+SELECT id FROM public.import_runs
+WHERE parameters = %(parameters)s::jsonb AND sha256 IS NULL AND state <> 'finished'
+ORDER BY id DESC
+LIMIT 1
+"""
+ADD_RELEASE_SQL: Final = """
+INSERT INTO public.data_sources (name, release, url, licence, retrieved_at)
+SELECT d.name, %(release)s, d.url, d.licence, clock_timestamp() FROM public.data_sources AS d
+WHERE d.id = %(source_id)s
+ON CONFLICT (name, release) DO NOTHING
+"""
+STATE_RELEASE_SQL: Final = """
+UPDATE public.import_runs AS r
+SET data_source_id = n.id
+FROM public.data_sources AS o
+JOIN public.data_sources AS n ON n.name = o.name AND n.release = %(release)s
+WHERE o.id = %(source_id)s AND r.id = %(id)s AND r.fence = %(fence)s AND r.state = 'running'
+RETURNING r.data_source_id
 """
 GET_RUN_SQL: Final = """
 SELECT r.id, r.state, r.parameters, r.checkpoint, r.added_count, r.existing_count, r.refused_count,
@@ -268,6 +291,8 @@ class NewPage:
     checkpoint: object
     done_fraction: float | None = None
     worked_s: float = 0.0
+    results: Sequence[tuple[int, NewToxicityResult]] = ()
+    """What assays say of the molecules, by record index."""
 
 
 class ImportRepository:
@@ -281,6 +306,11 @@ class ImportRepository:
         given = {"source_id": source_id, "parameters": _json(parameters), "sha256": sha256}
         run_id, is_new, _ = self._session.rows(CREATE_RUN_SQL, given)[0]
         return run_id, is_new
+
+    def create_or_resume(self, source_id: UUID, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
+        """Return the id of a service's run that has not come to its end, or of a new one, and whether it is new."""
+        rows = self._session.rows(FIND_OPEN_RUN_SQL, {"parameters": _json(parameters)})
+        return (rows[0][0], False) if rows else self.create(source_id, parameters)
 
     def get(self, run_id: UUID) -> Run:
         """Return a run.
@@ -300,6 +330,19 @@ class ImportRepository:
         return Lease(
             run_id, fence, source_id, _loaded(parameters), sha256, _loaded(checkpoint), counts, cancel_requested
         )
+
+    def state_release(self, lease: Lease, release: str) -> Lease:
+        """Return the lease of the run, which is of this release of its source from now on.
+
+        Raises:
+            LeaseLostError: Another worker has the run.
+        """
+        given = {"source_id": lease.source_id, "release": release}
+        self._session.rows(ADD_RELEASE_SQL, given)
+        rows = self._session.rows(STATE_RELEASE_SQL, {"id": lease.run_id, "fence": lease.fence, **given})
+        if not rows:
+            raise LeaseLostError
+        return replace(lease, source_id=rows[0][0])
 
     def renew(self, lease: Lease) -> bool:
         """Let the lease last on and return whether somebody asked to cancel the run.
@@ -378,7 +421,8 @@ class ImportRepository:
             # It was stored by this worker, whom the answer to its COMMIT did not reach.
             return StoredPage(totals, {}, cancel_requested)
         stored = _Staging(self._session, lease).store(page.molecules)
-        faults = [*page.faults, *stored.faults]
+        refused_results = self._add_results(lease.run_id, page.results, stored.owners)
+        faults = [*page.faults, *stored.faults, *refused_results]
         self._add_errors(lease.run_id, faults, kept_already=refused)
         counts = Counts(stored.added, len(page.molecules) - stored.added - len(stored.faults), len(faults))
         progress = {"checkpoint": checkpoint, "done_fraction": page.done_fraction, "worked_s": page.worked_s}
@@ -403,6 +447,24 @@ class ImportRepository:
         if not rows:
             raise LeaseLostError
         return bool(rows[0][0])
+
+    def _add_results(
+        self, run_id: UUID, results: Sequence[tuple[int, NewToxicityResult]], owners: Mapping[int, UUID]
+    ) -> list[ImportFault]:
+        """Store what assays say of molecules and return what of it is left out; what is there already stays."""
+        owned = [
+            (index, replace(result, molecule=str(owners[index]), import_run_id=run_id))
+            for index, result in results
+            if index in owners
+        ]
+        if not owned:
+            return []
+        outcomes = ResultRepository(self._session).add_many([result for _, result in owned])
+        return [
+            ImportFault(index, result.source_record, f"{result.assay.name}: {outcome.reason}")
+            for (index, result), outcome in zip(owned, outcomes, strict=True)
+            if outcome.status is OutcomeStatus.REFUSED
+        ]
 
     def _add_errors(self, run_id: UUID, faults: Sequence[ImportFault], *, kept_already: int) -> None:
         rows = [asdict(fault) for fault in faults[: max(0, MAX_ERRORS_KEPT - kept_already)]]

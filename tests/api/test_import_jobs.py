@@ -16,7 +16,9 @@ from tests.plugins.api import Api
 from tests.plugins.database import SECRET
 
 FILE: dict[str, Any] = {"source": "file", "url": "https://ftp.ebi.ac.uk/pub/chembl_36_chemreps.txt.gz"}
-CHEMBL: dict[str, Any] = {"source": "chembl", "release": "ChEMBL_36", "options": {"first_id": 1, "last_id": 1000}}
+CHEMBL: dict[str, Any] = {"source": "chembl", "release": "ChEMBL_36", "options": {"ids": "CHEMBL1-CHEMBL1000,CHEMBL25"}}
+PUBCHEM: dict[str, Any] = {"source": "pubchem", "options": {"names": ["glycerol", "DMSO"], "measurements": True}}
+TOX21: dict[str, Any] = {"source": "tox21", "url": "https://ftp.ebi.ac.uk/pub/tox21.csv.gz"}
 NOBODY = UUID(int=0)
 Jobs = Callable[[], list[tuple[str, int]]]
 
@@ -36,9 +38,9 @@ def asked(caller: Api, body: dict[str, Any] = FILE) -> str:
             "ftp.ebi.ac.uk/pub/chembl_36_chemreps.txt.gz",
             {**FILE, "release": "", "columns": {"smiles": "canonical_smiles"}},
         ),
-        (CHEMBL, "ChEMBL", {"source": "chembl", "release": "ChEMBL_36", "first_id": 1, "last_id": 1000}),
-        ({"source": "tox21"}, "Tox21", {"source": "tox21", "release": ""}),
-        ({"source": "pubchem"}, "PubChem", {"source": "pubchem", "release": ""}),
+        (CHEMBL, "ChEMBL", {"source": "chembl", "release": "ChEMBL_36", "ids": "1-1000"}),
+        (TOX21, "Tox21", {**TOX21, "release": ""}),
+        (PUBCHEM, "PubChem", {"source": "pubchem", "release": "", **PUBCHEM["options"]}),
     ],
     ids=["file", "columns", "chembl", "tox21", "pubchem"],
 )
@@ -69,6 +71,16 @@ def test_an_import_is_accepted_and_waits_for_a_worker(
         ({**CHEMBL, "options": {"path": "/etc/passwd"}}, "/options"),
         ({**CHEMBL, "options": {"url": "https://evil.example"}}, "/options"),
         ({**CHEMBL, "url": FILE["url"]}, "/url"),
+        ({**CHEMBL, "options": {"ids": "CHEMBL9-CHEMBL1"}}, "/options"),
+        ({"source": "chembl"}, "/options"),
+        ({"source": "pubchem"}, "/options"),
+        ({**PUBCHEM, "options": {"names": ["glycerol"], "cids": "1"}}, "/options"),
+        ({**PUBCHEM, "options": {"names": []}}, "/options"),
+        ({**PUBCHEM, "options": {"inchikeys": ["glycerol"]}}, "/options"),
+        ({**PUBCHEM, "options": {"formula": "C3H8O3/../../x"}}, "/options"),
+        ({**PUBCHEM, "options": {"cids": "1", "measurements": 1}}, "/options"),
+        ({"source": "tox21"}, "/url"),
+        ({**TOX21, "columns": {"smiles": "SMILES"}}, "/columns"),
     ],
 )
 def test_what_is_not_imported_is_refused_with_its_place(service: Api, jobs: Jobs, body: dict[str, Any], where: str):

@@ -133,6 +133,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "parent_jti": None,
     "parent": KEY,
     "path": "/a/file.smi",
+    "pause_s": 1.0,
     "positions": [0],
     "parents": None,
     "project_id": KEY,
@@ -168,6 +169,8 @@ PARAMETERS: Final[dict[str, object]] = {
     "sets_started_at": True,
     "silent_s": 30.0,
     "sha256": None,
+    "slow_s": 60.0,
+    "slowness": 2.0,
     "solvent": "water",
     "source_id": KEY,
     "stall_ms": "2000",
@@ -217,6 +220,7 @@ NOT_PLANNED: Final = {
 }
 # Who sends the statements of a module, or a single one; a user, and the service role, where it is not here.
 SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
+    "database.repositories.budgets": (SERVICE,),
     "database.repositories.import_requests": (SERVICE,),
     "database.repositories.imports": (SERVICE,),
     "database.repositories.jobs": (SERVICE,),

@@ -87,7 +87,7 @@ def test_a_run_that_lives_elsewhere_is_waited_for_and_left_alone(
     path: Path, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(path)
-    monkeypatch.setattr("app.cli.imports.LEASE_S", 0.5)
+    monkeypatch.setattr("app.cli.import_runs.LEASE_S", 0.5)
     admin.execute("UPDATE import_runs SET state = 'running', lease_until = clock_timestamp() + interval '1 minute'")
 
     done = run(path, "--json")

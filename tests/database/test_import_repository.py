@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.callers import SERVICE
 from app.domain.molecules import Identifier, NewMolecule, PropertyValue
-from app.errors import ConflictError, ForbiddenError, NotFoundError
+from app.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from database.repositories import imports as module
 from database.repositories.imports import Counts, ImportRepository, Lease, LeaseLostError, NewPage, StoredPage
 from database.repositories.molecules import MoleculeRepository
@@ -370,7 +370,7 @@ def stalled(database: Database, run_id: UUID) -> Iterator[tuple[Lease, Any]]:
     session.rows("SELECT set_config('idle_in_transaction_session_timeout', '300', true)", {})
     session.rows("SELECT FROM public.import_runs WHERE id = %(id)s FOR NO KEY UPDATE", {"id": run_id})
     yield lease, session
-    with pytest.raises(Exception, match="database does not answer"):
+    with pytest.raises(UnavailableError):
         opened.__exit__(None, None, None)
 
 

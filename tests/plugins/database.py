@@ -104,18 +104,22 @@ def admin(urls: DatabaseUrls) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def emptied(urls: DatabaseUrls) -> Iterator[None]:
-    """Empty all tables but the property types after the test."""
+    """Empty all tables after the test but those that the migrations fill."""
     yield
     with psycopg.connect(urls.admin, autocommit=True) as connection:
         tables = connection.execute(
             """
             SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-            WHERE schemaname IN ('public', 'private', 'jobs') AND tablename NOT IN ('property_types', 'alembic_version')
+            WHERE schemaname IN ('public', 'private', 'jobs')
+                AND tablename NOT IN ('property_types', 'request_budgets', 'alembic_version')
             """
         ).fetchall()
         # Past the triggers: the audit log cannot be emptied otherwise.
         connection.execute("SET session_replication_role = replica")
         connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(sql.SQL(row[0]) for row in tables)))
+        connection.execute(
+            "UPDATE private.request_budgets SET next_at = '-infinity', slowness = 1, slow_until = '-infinity'"
+        )
 
 
 @pytest.fixture
