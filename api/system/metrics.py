@@ -1,6 +1,6 @@
-"""What a monitor scrapes: the build, the database's state and the maintenance's, read when it is asked.
+"""What a monitor scrapes: the build, what the workers counted, and what stands in the database.
 
-All of it stands in the database, so the answer is the same whichever worker gives it.
+The answer is the same whichever worker gives it, but for what the others counted in the last few seconds.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from typing import Final
 
 from flask import current_app
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.common.context import services, timing
+from api.system.measures import exposed
 from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import UnavailableError
 from app.seed import RELEASE
 from app.services.maintenance import MOLECULE_SUMMARY
-from database.repositories.maintenance import MaintenanceReader, TaskState
+from database.repositories.maintenance import ImportState, MaintenanceReader, ServiceState, TaskState
 
 TIME_LIMIT_S: Final = 2.0
 """For a connection, and then for the answer: a monitor gives up after 10 s and has then learned nothing."""
@@ -34,24 +35,45 @@ class StateCollector(Collector):
         build = {"version": VERSION, "data_release": RELEASE, "migration_head": head}
         yield InfoMetricFamily("cryoprotect_build", "What runs here.", build)
         try:
-            revision, tasks = MaintenanceReader(
-                services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)
-            ).state(limit_s=TIME_LIMIT_S)
+            state = MaintenanceReader(services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)).state(
+                limit_s=TIME_LIMIT_S
+            )
         except UnavailableError:
             yield GaugeMetricFamily("cryoprotect_database_up", _UP, 0)
             return
         except Exception:  # noqa: BLE001 - it answers, but has not the tables of this version
-            revision, tasks = None, []
+            state = ServiceState(None, [], [])
         yield GaugeMetricFamily("cryoprotect_database_up", _UP, 1)
         yield GaugeMetricFamily(
-            "cryoprotect_database_at_head", "Whether the schema is the one that this version needs.", revision == head
+            "cryoprotect_database_at_head",
+            "Whether the schema is the one that this version needs.",
+            state.revision == head,
         )
-        yield from _maintenance(tasks)
+        yield from _maintenance(state.tasks)
+        yield from _imports(state.imports)
+
+
+class WorkersCollector(Collector):
+    """Adds up what the workers counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the workers' metrics."""
+        yield from exposed(services().workers.numbers())
+
+
+class RoomCollector(Collector):
+    """Keeps the names of what nothing measures yet, so that rules and dashboards can be written."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield metrics without values."""
+        yield GaugeMetricFamily("cryoprotect_replica_lag_seconds", "How far a replica is behind.", labels=["replica"])
+        yield GaugeMetricFamily("cryoprotect_backup_age_seconds", "Time since the newest backup that was verified.")
 
 
 _UP: Final = "Whether the database answered this scrape in time."
 REGISTRY: Final = CollectorRegistry()
-REGISTRY.register(StateCollector())
+for _collector in (StateCollector(), WorkersCollector(), RoomCollector()):
+    REGISTRY.register(_collector)
 
 
 def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
@@ -71,6 +93,18 @@ def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
                     task.age_s + task.took_s,
                 )
     yield from (since, took, failed)
+
+
+def _imports(states: Sequence[ImportState]) -> Iterator[GaugeMetricFamily]:
+    runs = GaugeMetricFamily("cryoprotect_import_runs", "Import runs by state.", labels=["state"])
+    for state in states:
+        runs.add_metric([state.state], state.count)
+    yield runs
+    yield GaugeMetricFamily(
+        "cryoprotect_import_still_seconds",
+        "Time since the running import that has come on least lately came on; 0 without any.",
+        max((state.still_s for state in states if state.state == "running"), default=0),
+    )
 
 
 def _by_task(name: str, documentation: str) -> GaugeMetricFamily:

@@ -53,6 +53,11 @@ SELECT task, extract(epoch FROM clock_timestamp() - finished_at)::float8, took_m
 FROM private.maintenance_runs
 ORDER BY task
 """
+LIST_IMPORT_STATES_SQL: Final = """
+SELECT state, count(*), extract(epoch FROM clock_timestamp() - min(updated_at))::float8
+FROM public.import_runs
+GROUP BY state
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,26 @@ class TaskState:
     took_s: float | None
     failed: bool
     """Whether the last run failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportState:
+    """How many import runs are in a state."""
+
+    state: str
+    count: int
+    still_s: float
+    """Since the one of them that has changed least lately changed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """How the service's background stands."""
+
+    revision: str | None
+    """That the schema is at."""
+    tasks: list[TaskState]
+    imports: list[ImportState]
 
 
 class MaintenanceRepository:
@@ -118,13 +143,18 @@ class MaintenanceReader:
     def __init__(self, session: ReadSession) -> None:
         self._session = session
 
-    def state(self, *, limit_s: float) -> tuple[str | None, list[TaskState]]:
-        """Return the revision that the schema is at and the tasks' states, in one round trip.
+    def state(self, *, limit_s: float) -> ServiceState:
+        """Return how the schema, the tasks and the imports stand, in one round trip.
 
         Raises:
             UnavailableError: The database did not answer in time.
         """
         limit = {"limit_ms": str(round(limit_s * 1000))}
-        statements = [(LIMIT_TIME_SQL, limit), (GET_REVISION_SQL, {}), (LIST_TASKS_SQL, {})]
-        _, revisions, tasks = self._session.rows_of_each(statements)
-        return (revisions[0][0] if revisions else None), [TaskState(*row) for row in tasks]
+        _, revisions, tasks, imports = self._session.rows_of_each(
+            [(LIMIT_TIME_SQL, limit), (GET_REVISION_SQL, {}), (LIST_TASKS_SQL, {}), (LIST_IMPORT_STATES_SQL, {})]
+        )
+        return ServiceState(
+            revisions[0][0] if revisions else None,
+            [TaskState(*row) for row in tasks],
+            [ImportState(*row) for row in imports],
+        )
