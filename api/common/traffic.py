@@ -14,8 +14,15 @@ from database.measures import Histogram
 
 NO_ROUTE: Final = "none"
 """Of addresses, and methods, that no view serves."""
+OTHER_METHOD: Final = "other"
+"""A client may call one as it likes."""
 _CLASSES: Final = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def known_method(request: Request) -> str:
+    """Return the request's method, where it is one that any view could have."""
+    return request.method if request.method in _METHODS else OTHER_METHOD
 
 
 class Traffic:
@@ -27,10 +34,9 @@ class Traffic:
 
     def count(self, request: Request, status: int, seconds: float) -> None:
         """Count an answer."""
-        rule, method = request.url_rule, request.method
+        rule = request.url_rule
         self.durations[
-            # A client may call a method as it likes; where a view was found, it is one of ours.
             NO_ROUTE if rule is None else rule.rule,
-            method if rule is not None or method in _METHODS else "other",
+            known_method(request),
             _CLASSES[status // 100],
         ].observe(seconds)

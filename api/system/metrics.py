@@ -35,9 +35,9 @@ class StateCollector(Collector):
         build = {"version": VERSION, "data_release": RELEASE, "migration_head": head}
         yield InfoMetricFamily("cryoprotect_build", "What runs here.", build)
         try:
-            state = MaintenanceReader(services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)).state(
-                limit_s=TIME_LIMIT_S
-            )
+            state = MaintenanceReader(
+                services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S, anyway=True)
+            ).state(limit_s=TIME_LIMIT_S)
         except UnavailableError:
             yield GaugeMetricFamily("cryoprotect_database_up", _UP, 0)
             return
