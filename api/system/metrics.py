@@ -80,6 +80,10 @@ def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
     since = _by_task("since_run_seconds", "Time since the task's last run that ended well.")
     took = _by_task("run_duration_seconds", "How long that run took.")
     failed = _by_task("last_run_failed", "Whether the task's last run failed.")
+    age = GaugeMetricFamily(
+        "cryoprotect_molecule_summary_age_seconds",
+        "Time since the summary of public molecules was made, or found to be up to date.",
+    )
     for task in tasks:
         failed.add_metric([task.task], task.failed)
         if task.age_s is not None and task.took_s is not None:
@@ -87,12 +91,8 @@ def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
             took.add_metric([task.task], task.took_s)
             if task.task == MOLECULE_SUMMARY:
                 # The rows are those of the moment when the run began.
-                yield GaugeMetricFamily(
-                    "cryoprotect_molecule_summary_age_seconds",
-                    "Time since the summary of public molecules was made, or found to be up to date.",
-                    task.age_s + task.took_s,
-                )
-    yield from (since, took, failed)
+                age.add_metric([], task.age_s + task.took_s)
+    yield from (age, since, took, failed)
 
 
 def _imports(states: Sequence[ImportState]) -> Iterator[GaugeMetricFamily]:

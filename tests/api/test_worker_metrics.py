@@ -90,9 +90,8 @@ def test_a_slow_statement_is_named_in_the_log_without_its_parameters(
         session.rows("SELECT pg_sleep(%(secret)s)", {"secret": 0.01})
         session.rows(LIST_TASKS_SQL, {})
 
-    assert [(line["event"], line["statement"], line.keys()) for line in told] == [
-        ("slow_statement", "unnamed", {"event", "statement", "took_ms"})
-    ]
+    assert [sorted(line) for line in told] == [["event", "statement", "took_ms"]]
+    assert (told[0]["event"], told[0]["statement"]) == ("slow_statement", "unnamed")
     assert 150 <= int(str(told[0]["took_ms"])) < 5000
 
 
