@@ -64,10 +64,11 @@ class Breaker:
     ) -> None:
         """Guard `name`; `counts` tells an error of the dependency from one that it answered with."""
         self.name = name
-        self.opened = 0
+        self.transitions = dict.fromkeys(State, 0)
+        """How often it took on each state."""
         self.refused = 0
         self._counts = counts
-        self._rules = rules or Rules()
+        self.rules = rules or Rules()
         self._clock = clock
         self._lock = threading.Lock()
         self._state = State.CLOSED
@@ -108,7 +109,7 @@ class Breaker:
             now_s = self._clock()
             left_s = self._probe_at_s - now_s
             if left_s <= 0:
-                self._become(State.HALF_OPEN, now_s + self._rules.probe_s)
+                self._become(State.HALF_OPEN, now_s + self.rules.probe_s)
                 return self._generation
             self.refused += 1
         msg = f"the {self.name} does not answer right now"
@@ -143,8 +144,7 @@ class Breaker:
                 self._slot()[2] += 1
                 if not self._failed_enough():
                     return
-            self._become(State.OPEN, self._clock() + self._rules.pause_s)
-            self.opened += 1
+            self._become(State.OPEN, self._clock() + self.rules.pause_s)
         _log.warning("breaker_open", dependency=self.name)
 
     def _abandon(self, permit: int) -> None:
@@ -155,12 +155,13 @@ class Breaker:
 
     def _become(self, state: State, probe_at_s: float) -> None:
         self._state = state
+        self.transitions[state] += 1
         self._probe_at_s = probe_at_s
         self._generation += 1
         self._slots.clear()
 
     def _slot(self) -> list[int]:
-        number = int(self._clock() * _SLOTS / self._rules.window_s)
+        number = int(self._clock() * _SLOTS / self.rules.window_s)
         slots = self._slots
         if not slots or slots[-1][0] != number:
             slots.append([number, 0, 0])
@@ -171,4 +172,4 @@ class Breaker:
     def _failed_enough(self) -> bool:
         failed = sum(slot[2] for slot in self._slots)
         total = failed + sum(slot[1] for slot in self._slots)
-        return total >= self._rules.min_volume and failed >= total * self._rules.failed_share
+        return total >= self.rules.min_volume and failed >= total * self.rules.failed_share

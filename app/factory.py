@@ -15,6 +15,9 @@ from api.common import context, effects, errors, headers, limits, service_reads
 from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
+from api.common.traffic import Traffic
+from api.system import measures
+from api.system.workers import Workers
 from app.importers.download import Allowed
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
@@ -54,12 +57,13 @@ def create_app(settings: Settings) -> Flask:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    context.register(app, _services(settings))
+    services = _services(settings)
+    context.register(app, services)
     errors.register(app)
     effects.register(app)
     if settings.rate_limits:
         limits.register(app, _allowance(settings))
-    headers.register(app, settings.cors_origins)
+    headers.register(app, settings.cors_origins, services.traffic)
     service_reads.register(app)
     registry.register(app)
     return app
@@ -77,6 +81,7 @@ def _services(settings: Settings) -> context.Services:
         workers=settings.workers,
     )
     database.open()
+    traffic = Traffic()
     return context.Services(
         database=database,
         verifier=TokenVerifier(
@@ -89,6 +94,8 @@ def _services(settings: Settings) -> context.Services:
             settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
         ),
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
+        traffic=traffic,
+        workers=Workers(lambda: measures.counted(traffic, database), lambda: measures.standing(database)),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,

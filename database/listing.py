@@ -21,6 +21,8 @@ from uuid import UUID
 
 from psycopg import sql
 
+from database.statements import Statement
+
 ESTIMATE_CAP: Final = 10_000
 MAX_INCLUDED: Final = 100
 """How many records of one kind are shown inside another record."""
@@ -230,23 +232,24 @@ Inclusion: TypeAlias = Many | One
 class Plan:
     """A statement and the values it is run with."""
 
-    statement: str
+    statement: Statement
     parameters: dict[str, object]
     keys: tuple[str, ...] = ()
     """Fields of the record that a cursor is made of; none where further columns hold its values."""
 
 
 @lru_cache(maxsize=512)
-def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> str:
+def compose_one(listing: Listing, shape: Shape, scope: Scope | None = None) -> Statement:
     """Return the statement that gives (json, version) of the record with `%(id)s`, of `%(parent)s` in a scope."""
     statement = sql.SQL("SELECT {document}, {version} FROM {source} WHERE {id} = %(id)s{within}")
-    return statement.format(
+    composed = statement.format(
         document=_document(listing, shape, MAX_INCLUDED),
         version=sql.SQL(listing.record_version) if listing.record_version else _column(listing, "version"),
         source=sql.SQL(listing.source),
         id=_column(listing, listing.key),
         within=sql.SQL(" AND ({})").format(sql.SQL(scope.condition)) if scope else sql.SQL(""),
-    ).as_string()
+    )
+    return Statement(composed.as_string(), f"{listing.name}.one")
 
 
 def compose_page(listing: Listing, request: ListRequest) -> Plan:
@@ -287,7 +290,7 @@ def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> boo
 
 def compose_count(listing: Listing, request: ListRequest) -> Plan:
     """Return the statement that counts the records which the filters let through."""
-    return _counting("SELECT count(*) FROM {source}{where}", listing, request)
+    return _counting("count", "SELECT count(*) FROM {source}{where}", listing, request)
 
 
 def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
@@ -295,15 +298,24 @@ def compose_estimate(listing: Listing, request: ListRequest) -> Plan:
 
     The planner's estimate would be quicker, but it speaks of rows that the caller may not see.
     """
-    return _counting(
-        "SELECT count(*) FROM (SELECT FROM {source}{where} LIMIT %(cap)s) AS capped", listing, request, cap=ESTIMATE_CAP
-    )
+    counted: LiteralString = "SELECT count(*) FROM (SELECT FROM {source}{where} LIMIT %(cap)s) AS capped"
+    return _counting("estimate", counted, listing, request, cap=ESTIMATE_CAP)
 
 
-def _counting(template: LiteralString, listing: Listing, request: ListRequest, **more: object) -> Plan:
+def compose_parent(scope: Scope, parent: UUID) -> Plan:
+    """Return the statement that gives a row where the caller may see the parent of a list."""
+    return Plan(_find_statement(scope), {"parent": parent})
+
+
+@lru_cache(maxsize=64)
+def _find_statement(scope: Scope) -> Statement:
+    return Statement(scope.find, f"{scope.parent}.find")
+
+
+def _counting(name: str, template: LiteralString, listing: Listing, request: ListRequest, **more: object) -> Plan:
     conditions = _conditions(listing, _filter_keys(request), has_query=request.query is not None, scope=_scope(request))
     statement = sql.SQL(template).format(source=sql.SQL(listing.source), where=_where(conditions))
-    return Plan(statement.as_string(), _parameters(request) | more)
+    return Plan(Statement(statement.as_string(), f"{listing.name}.{name}"), _parameters(request) | more)
 
 
 def _scope(request: ListRequest) -> Scope | None:
@@ -350,7 +362,7 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     limit: int | None,
     included: int,
     scope: Scope | None,
-) -> str:
+) -> Statement:
     rows = sql.Placeholder("limit") if limit is None else sql.Literal(limit)
     conditions = _conditions(listing, filters, has_query=has_query, scope=scope)
     leading = listing.by_name[order[0].name]
@@ -367,11 +379,12 @@ def _page_statement(  # noqa: PLR0913 - all that tells one statement from anothe
     shown = _shows_order(listing, shape, order)
     columns = [document] if shown else [document, *_keys(listing, order)]
     selects = [_select(listing, columns, [*conditions, *branch], order, rows) for branch in branches]
+    name = f"{listing.name}.page"
     if len(selects) == 1:
-        return selects[0].as_string()
+        return Statement(selects[0].as_string(), name)
     # Each branch is in order and the first is read whole before the second, so the union needs no sort and
     # no more rows of the second branch are read than are missing.
-    return sql.SQL("({}) UNION ALL ({}) LIMIT {}").format(*selects, rows).as_string()
+    return Statement(sql.SQL("({}) UNION ALL ({}) LIMIT {}").format(*selects, rows).as_string(), name)
 
 
 def _keys(listing: Listing, order: tuple[Sort, ...]) -> list[sql.Composed]:

@@ -6,11 +6,20 @@ of an increment; a thread may now and then lose one, which a monitor does not no
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SLOW_S: Final = 0.1
+"""A statement that takes longer is named in the log. One of `BOUNDS_S`, so that the histograms tell them, too."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -24,6 +33,20 @@ class Histogram:
         """Count a time."""
         self.counts[bisect_left(BOUNDS_S, seconds)] += 1
         self.sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        """How many times there were."""
+        return sum(self.counts)
+
+    def quantile_s(self, share: float) -> float | None:
+        """Return the bound that so large a share of the times kept; None without any, or beyond all bounds."""
+        wanted, seen = share * self.count, 0
+        for bound, count in zip(BOUNDS_S, self.counts, strict=False):
+            seen += count
+            if seen and seen >= wanted:
+                return bound
+        return None
 
 
 @dataclass(slots=True)
@@ -43,6 +66,23 @@ class Measures:
     drains: int = 0
     leaks: int = 0
     """A transaction was open for too long; the log says where it began."""
+    statements: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+    """By name, or by the names of those that were sent together: seconds until their answer was there."""
+
+    def count_statement(self, name: str, seconds: float) -> None:
+        """Count a statement, and name it in the log where it was slow; what it was sent with stays unsaid."""
+        self.statements[name].observe(seconds)
+        if seconds > SLOW_S:
+            _log.warning("slow_statement", statement=name, took_ms=round(seconds * 1000))
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count what is inside as a statement of that name, however it ends."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.count_statement(name, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True)

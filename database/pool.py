@@ -128,6 +128,8 @@ class Pool:
     ) -> None:
         # A transaction pooler gives every transaction another backend: nothing can stay prepared.
         self.prepares = not transaction_pooler
+        self.name = name
+        self.timeout_s = timeout_s
         self.measures = Measures()
         self._breaker = breaker
         self._floor = Floor(min_size)
@@ -191,7 +193,7 @@ class Pool:
         """The pool at this moment."""
         stats = self._pool.get_stats()
         return PoolState(
-            name=self._pool.name,
+            name=self.name,
             min_size=stats["pool_min"],
             max_size=stats["pool_max"],
             size=stats["pool_size"],
@@ -336,7 +338,7 @@ class Pool:
                 self.measures.leaks += 1
                 _log.warning(
                     "connection_held",
-                    pool=self._pool.name,
+                    pool=self.name,
                     held_s=round(now_s - hold.since_s),
                     taken_at=[text.strip() for text in hold.where],
                 )

@@ -25,9 +25,10 @@ from app.domain.callers import ANON, Caller
 from app.errors import UnavailableError
 from database.errors import CommitLostError, is_connection_loss, is_outage, translate
 from database.exchange import Parameters, Row, exchange
-from database.measures import PoolState
+from database.measures import Measures, PoolState
 from database.pool import Pool, Timing
 from database.sizing import DEFAULT_SHARE, USABLE_CONNECTIONS_SQL, shares
+from database.statements import name_of
 from database.urls import DatabaseUrls
 
 READ_PREAMBLE_SQL: Final = """
@@ -88,19 +89,25 @@ class ReadSession:
         preamble = (READ_PREAMBLE_SQL, _identity(self._caller))
         # Through a transaction pooler nothing stays prepared.
         role = self._caller.role if self._pool.prepares else None
-        return exchange(connection, preamble, statements, role=role)
+        started = time.perf_counter()
+        try:
+            return exchange(connection, preamble, statements, role=role)
+        finally:
+            self._pool.measures.count_statement(name_of(statements), time.perf_counter() - started)
 
 
 class WriteSession:
     """One read-write transaction of one caller."""
 
-    def __init__(self, connection: psycopg.Connection, caller: Caller) -> None:
+    def __init__(self, connection: psycopg.Connection, caller: Caller, measures: Measures) -> None:
         self._connection = connection
+        self._measures = measures
         self.caller = caller
 
     def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows; none for a statement that returns nothing."""
-        cursor = self._connection.execute(statement.encode(), parameters)
+        with self._measures.timed(name_of([(statement, parameters)])):
+            cursor = self._connection.execute(statement.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
 
     def copy(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
@@ -145,8 +152,9 @@ class Database:
         }
         self._request = Pool(urls.request, name="cryoprotect request", min_size=min_size, **common)
         self._service = Pool(urls.service, name="cryoprotect service", min_size=0, **common)
-        self._share = share
-        self._workers = workers
+        self.share = share
+        """Of the server's connections, that all workers may have together."""
+        self.workers = workers
         # Behind a transaction pooler the server's number is the pooler's business.
         self._is_sized = max_size is not None or transaction_pooler
         self._closed = threading.Event()
@@ -194,17 +202,18 @@ class Database:
         Raises:
             CryoProtectError: What the database refused, in the service's own terms.
         """
+        pool = self._pool(caller)
         try:
-            with self._pool(caller).transaction(
-                lambda c: _begin(c, caller, request_id), timing or Timing()
+            with pool.transaction(
+                lambda c: _begin(c, caller, request_id, pool.measures), timing or Timing()
             ) as connection:
-                session = WriteSession(connection, caller)
+                session = WriteSession(connection, caller, pool.measures)
                 yield session
                 if rollback:
                     session.check_deferred()
                     connection.rollback()
                 else:
-                    _commit(connection)
+                    _commit(connection, pool.measures)
         except psycopg.Error as error:
             known = translate(error)
             if known is None:
@@ -230,17 +239,18 @@ class Database:
             ((usable,),) = self.reading(ANON, anyway=True).rows(USABLE_CONNECTIONS_SQL, {})
         except UnavailableError:
             return
-        for pool, most in zip(self.pools, shares(usable, self._share, self._workers), strict=True):
+        for pool, most in zip(self.pools, shares(usable, self.share, self.workers), strict=True):
             pool.limit(most)
         self._is_sized = True
 
 
-def _commit(connection: psycopg.Connection) -> None:
+def _commit(connection: psycopg.Connection, measures: Measures) -> None:
     if connection.info.transaction_status is TransactionStatus.INERROR:
         # Somebody swallowed a statement's error: COMMIT would be answered like a success, and keep nothing.
         raise psycopg.errors.InFailedSqlTransaction("a statement failed before the commit")
     try:
-        connection.commit()
+        with measures.timed("COMMIT"):
+            connection.commit()
     except psycopg.Error as error:
         if not is_connection_loss(error):
             raise
@@ -251,8 +261,8 @@ def _identity(caller: Caller) -> dict[str, object]:
     return {"role": caller.role, "claims": caller.claims_json}
 
 
-def _begin(connection: psycopg.Connection, caller: Caller, request_id: str) -> None:
-    with connection.pipeline():
+def _begin(connection: psycopg.Connection, caller: Caller, request_id: str, measures: Measures) -> None:
+    with measures.timed("WRITE_PREAMBLE_SQL"), connection.pipeline():
         connection.execute("BEGIN")
         preamble = connection.execute(WRITE_PREAMBLE_SQL, _identity(caller) | {"request_id": request_id})
         if caller.role == "authenticated":

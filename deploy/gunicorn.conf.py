@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import tempfile
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -90,15 +92,27 @@ logconfig_dict = {
 }
 
 
-def on_starting(_server: object) -> None:
-    """Stop with the `serve` that started this process, even when that is killed."""
+def on_starting(server: Any) -> None:  # noqa: ANN401 - the library has no types
+    """Stop with the `serve` that started this process, and make a place where the workers share their numbers."""
     end_with_serve()
+    server.metrics_folder = tempfile.mkdtemp(prefix="cryoprotect-metrics-", dir=worker_tmp_dir)
+
+
+def on_exit(server: Any) -> None:  # noqa: ANN401 - the library has no types
+    """Take away what the workers left."""
+    shutil.rmtree(server.metrics_folder, ignore_errors=True)
+
+
+def post_fork(server: Any, worker: Worker) -> None:  # noqa: ANN401 - the library has no types
+    """Tell the worker where the others write what they have counted."""
+    worker.metrics_folder = Path(server.metrics_folder)
 
 
 def post_worker_init(worker: Worker) -> None:
     """Let the worker look after what comes round by itself."""
     services = _services(worker)
     if services is not None:
+        services.workers.share(worker.metrics_folder)
         services.maintenance.start()
 
 
@@ -107,6 +121,7 @@ def worker_exit(_server: object, worker: Worker) -> None:
     services = _services(worker)
     if services is not None:
         services.maintenance.stop()
+        services.workers.stop()
         services.chemistry.close()
         if services.supabase_auth is not None:
             services.supabase_auth.close()

@@ -17,6 +17,8 @@ from app.domain.callers import Caller
 from database.pool import Timing
 
 if TYPE_CHECKING:
+    from api.common.traffic import Traffic
+    from api.system.workers import Workers
     from app.importers.download import Allowed
     from app.services.chemistry import ChemistryPool
     from app.services.maintenance import MaintenanceThread
@@ -43,6 +45,9 @@ class Services:
     chemistry: ChemistryPool
     maintenance: MaintenanceThread
     """Started by the web server's workers."""
+    traffic: Traffic
+    workers: Workers
+    """What they count is shared where the web server's workers are told so."""
     cursor_key: bytes
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""

@@ -1,6 +1,6 @@
-"""What a monitor scrapes: the build, the database's state and the maintenance's, read when it is asked.
+"""What a monitor scrapes: the build, what the workers counted, and what stands in the database.
 
-All of it stands in the database, so the answer is the same whichever worker gives it.
+The answer is the same whichever worker gives it, but for what the others counted in the last few seconds.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from typing import Final
 
 from flask import current_app
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.common.context import services, timing
+from api.system.measures import exposed
 from app import VERSION
 from app.domain.callers import SERVICE
 from app.errors import UnavailableError
 from app.seed import RELEASE
 from app.services.maintenance import MOLECULE_SUMMARY
-from database.repositories.maintenance import MaintenanceReader, ServiceState, TaskState
+from database.repositories.maintenance import ImportState, MaintenanceReader, ServiceState, TaskState
 
 TIME_LIMIT_S: Final = 2.0
 """For a connection, and then for the answer: a monitor gives up after 10 s and has then learned nothing."""
@@ -34,34 +35,57 @@ class StateCollector(Collector):
         build = {"version": VERSION, "data_release": RELEASE, "migration_head": head}
         yield InfoMetricFamily("cryoprotect_build", "What runs here.", build)
         try:
-            state = MaintenanceReader(services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S)).state(
-                limit_s=TIME_LIMIT_S
-            )
+            state = MaintenanceReader(
+                services().database.reading(SERVICE, timing(), wait_s=TIME_LIMIT_S, anyway=True)
+            ).state(limit_s=TIME_LIMIT_S)
         except UnavailableError:
             yield GaugeMetricFamily("cryoprotect_database_up", _UP, 0)
             return
         except Exception:  # noqa: BLE001 - it answers, but has not the tables of this version
-            state = None
+            state = ServiceState(None, [], [], 0, [])
         yield GaugeMetricFamily("cryoprotect_database_up", _UP, 1)
         yield GaugeMetricFamily(
             "cryoprotect_database_at_head",
             "Whether the schema is the one that this version needs.",
-            state is not None and state.revision == head,
+            state.revision == head,
         )
-        if state:
-            yield from _maintenance(state.tasks)
+        yield from _maintenance(state.tasks)
+        yield from _imports(state.imports)
+        if state.revision is not None:
             yield from _jobs(state)
+
+
+class WorkersCollector(Collector):
+    """Adds up what the workers counted."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the workers' metrics."""
+        yield from exposed(services().workers.numbers())
+
+
+class RoomCollector(Collector):
+    """Keeps the names of what nothing measures yet, so that rules and dashboards can be written."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield metrics without values."""
+        yield GaugeMetricFamily("cryoprotect_replica_lag_seconds", "How far a replica is behind.", labels=["replica"])
+        yield GaugeMetricFamily("cryoprotect_backup_age_seconds", "Time since the newest backup that was verified.")
 
 
 _UP: Final = "Whether the database answered this scrape in time."
 REGISTRY: Final = CollectorRegistry()
-REGISTRY.register(StateCollector())
+for _collector in (StateCollector(), WorkersCollector(), RoomCollector()):
+    REGISTRY.register(_collector)
 
 
 def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
     since = _by_task("since_run_seconds", "Time since the task's last run that ended well.")
     took = _by_task("run_duration_seconds", "How long that run took.")
     failed = _by_task("last_run_failed", "Whether the task's last run failed.")
+    age = GaugeMetricFamily(
+        "cryoprotect_molecule_summary_age_seconds",
+        "Time since the summary of public molecules was made, or found to be up to date.",
+    )
     for task in tasks:
         failed.add_metric([task.task], task.failed)
         if task.age_s is not None and task.took_s is not None:
@@ -69,12 +93,20 @@ def _maintenance(tasks: Sequence[TaskState]) -> Iterator[GaugeMetricFamily]:
             took.add_metric([task.task], task.took_s)
             if task.task == MOLECULE_SUMMARY:
                 # The rows are those of the moment when the run began.
-                yield GaugeMetricFamily(
-                    "cryoprotect_molecule_summary_age_seconds",
-                    "Time since the summary of public molecules was made, or found to be up to date.",
-                    task.age_s + task.took_s,
-                )
-    yield from (since, took, failed)
+                age.add_metric([], task.age_s + task.took_s)
+    yield from (age, since, took, failed)
+
+
+def _imports(states: Sequence[ImportState]) -> Iterator[GaugeMetricFamily]:
+    runs = GaugeMetricFamily("cryoprotect_import_runs", "Import runs by state.", labels=["state"])
+    for state in states:
+        runs.add_metric([state.state], state.count)
+    yield runs
+    yield GaugeMetricFamily(
+        "cryoprotect_import_still_seconds",
+        "Time since the running import that has come on least lately came on; 0 without any.",
+        max((state.still_s for state in states if state.state == "running"), default=0),
+    )
 
 
 def _jobs(state: ServiceState) -> Iterator[GaugeMetricFamily]:

@@ -25,6 +25,7 @@ from api.molecules.answers import RELATED as MOLECULES_RELATED
 from api.predictions.answers import RELATED as PREDICTIONS_RELATED
 from api.projects.schemas import RELATED as PROJECTS_RELATED
 from api.system.metrics import REGISTRY
+from api.system.pool_state import POOL, pool_state
 from api.teams.schemas import RELATED as TEAMS_RELATED
 from api.teams.schemas import ProfileSchema
 from api.tokens.schemas import RELATED as TOKENS_RELATED
@@ -98,6 +99,17 @@ class VersionResource(Resource):
         return Response(dumps(said), content_type=_JSON)
 
 
+class PoolResource(Resource):
+    """The connections to the database."""
+
+    @access.service()
+    @describes(answer=POOL)
+    def get(self) -> Response:
+        """Show the connection pools and the breaker of the worker that answers, and how they are set."""
+        said = pool_state(services().database)
+        return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "private, no-store"})
+
+
 class MeResource(Resource):
     """The caller."""
 
@@ -129,6 +141,7 @@ def _me(profile: ProfileReader | None) -> Response:
 
 api.add_resource(LimitsResource, "/limits")
 api.add_resource(VersionResource, "/version")
+api.add_resource(PoolResource, "/system/pool")
 api.add_resource(MeResource, "/me")
 
 

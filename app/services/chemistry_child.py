@@ -19,6 +19,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from traceback import format_tb
 from typing import Final
 
 from app.errors import StructureError
@@ -79,8 +80,9 @@ def _answer(operation: str, arguments: list[object]) -> tuple[str, object]:
         return wire.REFUSED, error.detail
     except MemoryError:
         return wire.OUT_OF_MEMORY, None
-    except Exception:  # noqa: BLE001 - RDKit raises whatever its authors liked
-        _log.exception("%s failed", operation)
+    except Exception as error:  # noqa: BLE001 - RDKit raises whatever its authors liked
+        # Without the error's words, which may quote the structure.
+        _log.error("%s failed: %s\n%s", operation, type(error).__name__, "".join(format_tb(error.__traceback__)))
         return wire.REFUSED, "RDKit fails on this structure."
 
 

@@ -25,6 +25,7 @@ from database.listing import (
     compose_estimate,
     compose_one,
     compose_page,
+    compose_parent,
 )
 from database.session import ReadSession, Session, WriteSession
 
@@ -222,7 +223,7 @@ def unseen(noun: str, record_id: UUID) -> NotFoundError:
 
 
 def _parent_plans(request: ListRequest) -> list[Plan]:
-    return [Plan(request.within[0].find, {"parent": request.within[1]})] if request.within else []
+    return [compose_parent(*request.within)] if request.within else []
 
 
 def not_permitted(fault: Fault) -> ForbiddenError:

@@ -54,6 +54,11 @@ SELECT task, extract(epoch FROM clock_timestamp() - finished_at)::float8, took_m
 FROM private.maintenance_runs
 ORDER BY task
 """
+LIST_IMPORT_STATES_SQL: Final = """
+SELECT state, count(*), extract(epoch FROM clock_timestamp() - min(updated_at))::float8
+FROM public.import_runs
+GROUP BY state
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,16 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportState:
+    """How many import runs are in a state."""
+
+    state: str
+    count: int
+    still_s: float
+    """Since the one of them that has changed least lately changed last."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceState:
     """How the service's background stands."""
 
@@ -86,6 +101,7 @@ class ServiceState:
     queues: list[QueueState]
     workers: int
     """Of the queue, that have been heard of lately."""
+    imports: list[ImportState]
 
 
 class MaintenanceRepository:
@@ -132,19 +148,20 @@ class MaintenanceReader:
         self._session = session
 
     def state(self, *, limit_s: float) -> ServiceState:
-        """Return how the database, the tasks and the queue stand, in one round trip.
+        """Return how the schema, the tasks, the queue and the imports stand, in one round trip.
 
         Raises:
             UnavailableError: The database did not answer in time.
         """
         limit = {"limit_ms": str(round(limit_s * 1000))}
-        _, revisions, tasks, queues, workers = self._session.rows_of_each(
+        _, revisions, tasks, queues, workers, imports = self._session.rows_of_each(
             [
                 (LIMIT_TIME_SQL, limit),
                 (GET_REVISION_SQL, {}),
                 (LIST_TASKS_SQL, {}),
                 (LIST_QUEUES_SQL, {"queues": list(QUEUES)}),
                 (COUNT_WORKERS_SQL, {}),
+                (LIST_IMPORT_STATES_SQL, {}),
             ]
         )
         return ServiceState(
@@ -152,4 +169,5 @@ class MaintenanceReader:
             [TaskState(*row) for row in tasks],
             [QueueState(*row) for row in queues],
             workers[0][0],
+            [ImportState(*row) for row in imports],
         )

@@ -127,7 +127,7 @@ def test_it_opens_when_half_of_enough_calls_failed(clock: Clock):
         assert breaker.state is State.CLOSED
         breaker.settle(breaker.admit(), outcome)
 
-    assert (breaker.state, breaker.opened) == (State.OPEN, 1)
+    assert (breaker.state, breaker.transitions[State.OPEN]) == (State.OPEN, 1)
     with pytest.raises(UnavailableError):
         breaker.call(lambda: None)
 
@@ -188,7 +188,7 @@ def test_a_late_answer_of_an_older_generation_changes_nothing(clock: Clock):
     clock.now_s += RULES.probe_s
     probe = breaker.admit()
     breaker.settle(lost_probe)
-    assert breaker.opened == 1
+    assert breaker.transitions[State.OPEN] == 1
     with pytest.raises(UnavailableError):
         breaker.admit()
     breaker.settle(probe)
