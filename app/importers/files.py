@@ -47,6 +47,7 @@ _FORMATS_BY_NAME: Final[dict[str, Format]] = {
 }
 _DELIMITERS: Final = ("\t", ",", ";", "|")
 _SAMPLE_LINES: Final = 400
+_SAMPLE_BYTES: Final = 4 * 1024 * 1024
 _HASHED_BYTES: Final = 1024 * 1024
 _NO_COLUMNS: Final = Columns({})
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
@@ -156,7 +157,10 @@ def _sample(path: Path) -> list[tuple[int, bytes | None]]:
     found: list[tuple[int, bytes | None]] = []
     with FileBytes(path) as content:
         try:
-            found.extend(islice(lines(content.chunks()), _SAMPLE_LINES))
+            for offset, line in islice(lines(content.chunks()), _SAMPLE_LINES):
+                found.append((offset, line))
+                if offset > _SAMPLE_BYTES:
+                    break
         except DamagedFileError:
             # What it is shows in what is there; that it is damaged shows when it is read.
             return found
