@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import registry
-from api.common import context, effects, errors, headers, limits, service_reads
+from api.common import context, effects, errors, freshness, headers, limits, service_reads
 from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
@@ -58,6 +58,8 @@ def create_app(settings: Settings) -> Flask:
     effects.register(app)
     if settings.rate_limits:
         limits.register(app, _allowance(settings))
+    if settings.database_replica_urls:
+        freshness.register(app)
     headers.register(app, settings.cors_origins)
     service_reads.register(app)
     registry.register(app)
@@ -65,7 +67,12 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _services(settings: Settings) -> context.Services:
-    urls = database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
+    urls = database_urls(
+        settings.require_database_url(),
+        settings.database_direct_url,
+        settings.shared_secret,
+        settings.database_replica_urls,
+    )
     database = Database(
         urls,
         min_size=settings.pool_min,
@@ -74,6 +81,7 @@ def _services(settings: Settings) -> context.Services:
         transaction_pooler=settings.transaction_pooler,
         share=settings.pool_share,
         workers=settings.workers,
+        max_lag_s=settings.replica_max_lag_s,
     )
     database.open()
     return context.Services(

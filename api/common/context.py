@@ -88,5 +88,5 @@ def caller() -> Caller:
 
 
 def reading() -> ReadSession:
-    """Return a session that reads with the caller's eyes."""
-    return services().database.reading(caller(), timing())
+    """Return a session that reads with the caller's eyes; what only reads may do so at a standby."""
+    return services().database.reading(caller(), timing(), after=g.get("read_after"))

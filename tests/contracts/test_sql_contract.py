@@ -170,6 +170,7 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.provenance": (SERVICE,),
     "database.repositories.system": (SERVICE,),
     "database.repositories.tokens": (SERVICE,),
+    "database.replicas": (ANON, USER),
     "database.session": (ANON, USER, SERVICE),
 }
 # Who reads a listing; everybody, where it is not here.
