@@ -36,8 +36,19 @@ REPLAYED_SQL: Final = """
 SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::int8 ELSE -1 END
 """
 """A standby that was promoted has come nowhere: its history is not the primary's any more."""
-POSITION_SQL: Final = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8"
-"""Of what was inserted and not of what was flushed, which a commit need not wait for."""
+POSITION_SQL: Final = """
+SELECT here - CASE
+        WHEN mod(here, pg_size_bytes(current_setting('wal_segment_size'))) = 40 THEN 40
+        WHEN mod(here, current_setting('wal_block_size')::int8) = 24 THEN 24
+        ELSE 0
+    END
+FROM (SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::int8 AS here) AS log
+"""
+"""Of what was inserted and not of what was flushed, which a commit need not wait for.
+
+That is where the next record begins. Where a page or a segment is full it lies behind the next one's header,
+and a standby that has replayed all there is ends before it.
+"""
 DEFAULT_MAX_LAG_S: Final = 10.0
 INTERVAL_S: Final = 1.0
 RECHECK_S: Final = 0.2

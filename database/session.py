@@ -344,6 +344,7 @@ class Database:
         except psycopg.Error:
             if commit.statusmessage != "COMMIT":
                 raise
+            _log.warning("position_unknown")
         self._replicas.positions.note(caller.name, position)
 
     def _note(self, connection: psycopg.Connection, caller: Caller) -> None:

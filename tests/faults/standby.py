@@ -14,7 +14,7 @@ from tests.faults.conftest import SETTINGS, Server
 
 TIMEOUT_S: Final = 20.0
 POLL_INTERVAL_S: Final = 0.02
-POSITION_SQL: Final = "SELECT pg_current_wal_insert_lsn()"
+MARK_SQL: Final = "SELECT pg_logical_emit_message(true, 'tests', 'here')"
 REPLAYED_SQL: Final = "SELECT pg_last_wal_replay_lsn() >= '{}'"
 
 
@@ -37,7 +37,7 @@ class Standby(Server):
 
     def catch_up(self, primary: Server) -> None:
         """Wait until everything is replayed that the primary has now."""
-        ((position,),) = primary.execute(POSITION_SQL)
+        ((position,),) = primary.execute(MARK_SQL)
         self._until(REPLAYED_SQL.format(position))
 
     def _until(self, question: str) -> None:
@@ -48,14 +48,14 @@ class Standby(Server):
 
 
 def make_standby(primary: Server, folder: Path) -> Standby:
-    """Return a standby that runs and has caught up."""
+    """Return a standby that runs."""
     folder.mkdir()
     source = ["-h", str(primary.socket.parent), "-U", "postgres"]
     command = [str(programs() / "pg_basebackup"), *source, "-D", str(folder / "postgres"), "-R", "--no-sync"]
     subprocess.run(
         [*command, "--checkpoint=fast", "--wal-method=stream"], check=True, capture_output=True, env=ENVIRONMENT
     )
-    made = Standby(EmbeddedServer(folder, settings=SETTINGS), folder)
+    # What crashed is streamed from again soon.
+    made = Standby(EmbeddedServer(folder, settings=SETTINGS | {"wal_retrieve_retry_interval": "200ms"}), folder)
     made.start()
-    made.catch_up(primary)
     return made

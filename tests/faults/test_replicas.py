@@ -21,7 +21,7 @@ from database.replicas import ReplicaState
 from database.urls import database_urls
 from tests.faults.conftest import POLYMERS, Server
 from tests.faults.proxy import FaultyNetwork
-from tests.faults.standby import Standby, make_standby
+from tests.faults.standby import MARK_SQL, Standby, make_standby
 from tests.plugins.api import Api, close
 from tests.plugins.database import SECRET
 from tests.plugins.round_trips import Proxy
@@ -32,24 +32,35 @@ HEADER: Final = "X-Read-After"
 
 
 @pytest.fixture
-def new_standby(server: Server, tmp_path: Path) -> Iterator[Callable[[], Standby]]:
-    """Give a maker of standbys."""
-    made: list[Standby] = []
-
-    def make() -> Standby:
-        made.append(make_standby(server, tmp_path / f"standby-{len(made)}"))
-        return made[-1]
-
-    yield make
-    for standby in made:
-        standby.stop_immediately()
+def cleaned(server: Server) -> Iterator[None]:
+    """Leave the server as it was."""
+    yield
     server.execute("DELETE FROM public.teams", "DELETE FROM public.molecules WHERE name LIKE 'late%'")
 
 
 @pytest.fixture
-def standby(new_standby: Callable[[], Standby]) -> Standby:
-    """Give one standby."""
-    return new_standby()
+def another(server: Server, tmp_path: Path, cleaned: None) -> Iterator[Standby]:
+    """Give a standby of one test's own."""
+    made = make_standby(server, tmp_path / "standby")
+    made.catch_up(server)
+    yield made
+    made.stop_immediately()
+
+
+@pytest.fixture(scope="module")
+def lasting(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standby]:
+    """Give the standby of all tests that leave it one."""
+    made = make_standby(server, tmp_path_factory.mktemp("replicas") / "standby")
+    yield made
+    made.stop_immediately()
+
+
+@pytest.fixture
+def standby(server: Server, lasting: Standby, cleaned: None) -> Iterator[Standby]:
+    """Give one standby that has caught up."""
+    lasting.catch_up(server)
+    yield lasting
+    lasting.resume()
 
 
 @pytest.fixture
@@ -116,8 +127,8 @@ def names(api: Api, name: str) -> list[str]:
     return [record["name"] for record in response.get_json()["data"]]
 
 
-def test_standbys_answer_reads_in_turn(new_standby: Callable[[], Standby], new_worker: Callable[..., Flask]):
-    worker = new_worker(new_standby().url, new_standby().url)
+def test_standbys_answer_reads_in_turn(standby: Standby, another: Standby, new_worker: Callable[..., Flask]):
+    worker = new_worker(standby.url, another.url)
     api = Api(worker.test_client())
 
     pages = [api.get("/molecules?limit=5").get_json() for _ in range(10)]
@@ -202,7 +213,6 @@ class TestOwnChanges:
         assert refused.status_code == 412
         assert int(refused.headers[HEADER], 16) > int(made.headers[HEADER], 16)
         assert second.get(address).get_json()["name"] == "two"
-        standby.resume()
 
     def test_a_rule_that_is_checked_at_commit_still_refuses(self, standby: Standby, new_worker: Callable[..., Flask]):
         (mine,) = user_of(new_worker(standby.url))
@@ -228,7 +238,6 @@ class TestOwnChanges:
         for _ in range(3):
             assert {team["name"] for team in mine.get("/teams").get_json()["data"]} == {"before", "perhaps"}
             time.sleep(1.0)
-        standby.resume()
 
     @pytest.mark.parametrize("text", ["", "x", "-1", "0x10", "8000000000000000", "1" * 17, "1 OR 1=1"])
     def test_a_position_that_nobody_gave_is_refused(self, replicated: Api, text: str):
@@ -307,28 +316,37 @@ class TestFaults:
         assert Api(worker.test_client()).get("/molecules?limit=5").status_code == 200
         assert answered(worker)[0] == before + 1
 
-    def test_one_of_two_standbys_takes_over_from_the_other(
-        self, new_standby: Callable[[], Standby], new_worker: Callable[..., Flask]
+    def test_the_end_of_a_segment_puts_no_standby_behind(
+        self, standby: Standby, server: Server, new_worker: Callable[..., Flask]
     ):
-        dies, stays = new_standby(), new_standby()
-        worker = new_worker(dies.url, stays.url)
+        server.execute(MARK_SQL, "SELECT pg_switch_wal()")
+
+        worker = new_worker(standby.url)
+
+        assert Api(worker.test_client()).get("/molecules?limit=5").status_code == 200
+        assert answered(worker) == [1]
+
+    def test_one_of_two_standbys_takes_over_from_the_other(
+        self, standby: Standby, another: Standby, new_worker: Callable[..., Flask]
+    ):
+        worker = new_worker(another.url, standby.url)
         api = Api(worker.test_client())
 
-        dies.stop_immediately()
+        another.stop_immediately()
         until(lambda: states(worker)[0].reason == "does not answer")
         before = answered(worker)
         assert {api.get("/molecules?limit=5").status_code for _ in range(6)} == {200}
 
         assert answered(worker) == [before[0], before[1] + 6]
-        dies.start()
+        another.start()
 
     def test_a_standby_that_was_promoted_is_no_standby(
-        self, standby: Standby, server: Server, new_worker: Callable[..., Flask]
+        self, another: Standby, server: Server, new_worker: Callable[..., Flask]
     ):
-        worker = new_worker(standby.url)
+        worker = new_worker(another.url)
         api = Api(worker.test_client())
-        standby.promote()
-        add_molecule(standby, "late of another history")
+        another.promote()
+        add_molecule(another, "late of another history")
         add_molecule(server, "late of ours")
 
         found = [names(api, name) for name in ("late of another history", "late of ours")]
