@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.database", "tests.plugins.api", "tests.plugins.clock"]
+pytest_plugins = ["tests.plugins.pooler", "tests.plugins.database", "tests.plugins.api", "tests.plugins.clock"]
