@@ -14,6 +14,7 @@ from api import registry
 from api.common import context, effects, errors, freshness, headers, limits, service_reads
 from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
+from api.common.last_good import LastGood
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
 from app.logging import configure_logging
 from app.services.chemistry import ChemistryPool
@@ -96,6 +97,7 @@ def _services(settings: Settings) -> context.Services:
             settings.chemistry_processes, settings.chemistry_time_limit_s, settings.chemistry_memory_limit_mib
         ),
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
+        last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,

@@ -17,6 +17,7 @@ from app.domain.callers import Caller
 from database.pool import Timing
 
 if TYPE_CHECKING:
+    from api.common.last_good import LastGood
     from app.services.chemistry import ChemistryPool
     from app.services.maintenance import MaintenanceThread
     from app.services.minting import Minter
@@ -43,6 +44,8 @@ class Services:
     maintenance: MaintenanceThread
     """Started by the web server's workers."""
     cursor_key: bytes
+    last_good: LastGood
+    """What visitors read while the database does not answer."""
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""
     max_import_bytes: int
@@ -58,6 +61,11 @@ def register(app: Flask, services: Services) -> None:
 def services() -> Services:
     """Return the parts of the house."""
     return cast("Services", current_app.extensions[_EXTENSION])
+
+
+def last_good() -> LastGood:
+    """Return the copies of what visitors were answered."""
+    return services().last_good
 
 
 def _begin() -> None:

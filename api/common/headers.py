@@ -29,7 +29,7 @@ _CORS_HEADERS: Final = (
 )
 _CORS_EXPOSED: Final = (
     "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Read-After, X-Request-ID, Idempotent-Replayed, "
-    "Preference-Applied, Server-Timing, Content-Disposition"
+    "Age, Warning, X-Degraded, Preference-Applied, Server-Timing, Content-Disposition"
 )
 
 
