@@ -23,6 +23,8 @@ from app.errors import UnavailableError
 MAX_AGE_S: Final = 600.0
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Of one worker's copies together."""
+OVERHEAD_BYTES: Final = 2048
+"""About what a copy takes beside its body and its address: headers, objects."""
 MAX_COPY_BYTES: Final = 256 * 1024
 KEPT_HEADERS: Final = ("ETag", "Link")
 WARNING: Final = '110 - "Response is Stale"'
@@ -46,17 +48,21 @@ class LastGood:
 
     def keep(self, response: Response) -> None:
         """Keep a visitor's answer, where it is one to keep."""
+        parts = response.response
+        if response.status_code != HTTPStatus.OK or not isinstance(parts, list) or len(parts) != 1:
+            return
+        # Each look-up of a header goes through all of them.
+        headers = dict(response.headers)
+        body = parts[0]
+        if not isinstance(body, bytes) or len(body) > MAX_COPY_BYTES:
+            return
+        if headers.get("Content-Type") != JSON_TYPE or "Cache-Control" in headers:
+            return
         key = _key()
-        if response.status_code != HTTPStatus.OK or response.is_streamed or response.content_type != JSON_TYPE:
-            return
-        body = response.get_data()
-        if len(body) > MAX_COPY_BYTES or "Cache-Control" in response.headers:
-            return
-        headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
         with self._lock:
             self._forget(key)
             self._copies[key] = _Copy(body, headers, self._clock())
-            self._bytes += len(body)
+            self._bytes += _size(key, body)
             while self._bytes > MAX_BYTES:
                 self._forget(next(iter(self._copies)))
 
@@ -71,7 +77,8 @@ class LastGood:
         age_s = self._clock() - copy.made_at_s if copy else 0.0
         if copy is None or age_s > MAX_AGE_S:
             return None
-        response = Response(copy.body, headers=copy.headers, content_type=JSON_TYPE)
+        headers: dict[str, str] = {name: copy.headers[name] for name in KEPT_HEADERS if name in copy.headers}
+        response = Response(copy.body, headers=headers, content_type=JSON_TYPE)
         response.headers["Age"] = str(int(age_s))
         response.headers["Warning"] = WARNING
         response.headers["X-Degraded"] = "copy"
@@ -82,8 +89,13 @@ class LastGood:
     def _forget(self, key: str) -> None:
         old = self._copies.pop(key, None)
         if old is not None:
-            self._bytes -= len(old.body)
+            self._bytes -= _size(key, old.body)
+
+
+def _size(key: str, body: bytes) -> int:
+    return len(key) + len(body) + OVERHEAD_BYTES
 
 
 def _key() -> str:
-    return f"{request.headers.get('Accept', '')}\n{request.full_path}"
+    environ = request.environ
+    return "\n".join((environ.get("HTTP_ACCEPT", ""), environ["PATH_INFO"], environ.get("QUERY_STRING", "")))

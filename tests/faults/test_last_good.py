@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from api.common.last_good import MAX_AGE_S, MAX_BYTES
+from api.common.last_good import MAX_AGE_S, MAX_BYTES, _size
 from app.services.minting import issue_token
 from tests.faults.conftest import Server
 from tests.faults.proxy import FaultyNetwork
@@ -122,5 +122,5 @@ def test_copies_have_a_limit(visitor: Api):
         )
 
     assert 0 < copies._bytes <= MAX_BYTES
-    assert copies._bytes == sum(len(copy.body) for copy in copies._copies.values())
+    assert copies._bytes == sum(_size(key, copy.body) for key, copy in copies._copies.items())
     assert len(copies._copies) < 200
