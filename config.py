@@ -23,6 +23,8 @@ IMPORT_HOSTS: Final = frozenset(
     {"ftp.ncbi.nlm.nih.gov", "pubchem.ncbi.nlm.nih.gov", "ftp.ebi.ac.uk", "www.ebi.ac.uk", "tripod.nih.gov"}
 )
 _N = TypeVar("_N", int, float)
+# One URL may name several hosts, with commas of its own.
+_BEFORE_URL: Final = re.compile(r",\s*(?=[a-z]+://)|,\s*$")
 _ORIGIN: Final = re.compile(r"https?://[^/\s]+")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
 
@@ -45,6 +47,10 @@ class Settings:
     """None means the embedded Postgres in `data_dir`."""
     database_direct_url: str | None = field(default=None, repr=False)
     """Past the pooler, for migrations; the same as `database_url` where it is not set."""
+    database_replica_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Standbys, which answer reads."""
+    replica_max_lag_s: float = 10.0
+    """A standby that is further behind is not asked."""
     pool_min: int = 2
     pool_max: int | None = None
     """None means this worker's part of `pool_share`."""
@@ -124,6 +130,8 @@ class Settings:
             log_level=_choice(env, "LOG_LEVEL", cls.log_level, "DEBUG", "INFO", "WARNING", "ERROR"),
             database_url=database_url,
             database_direct_url=_url(env, "DATABASE_DIRECT_URL", "postgresql", "postgres"),
+            database_replica_urls=_replica_urls(env),
+            replica_max_lag_s=_number(env, "REPLICA_MAX_LAG_S", cls.replica_max_lag_s, 0.0, 3600.0),
             pool_min=_number(env, "POOL_MIN", cls.pool_min, 0, 1000),
             pool_max=_number(env, "POOL_MAX", 1, 1, 1000) if env.get("POOL_MAX") else None,
             pool_share=_number(env, "POOL_SHARE", cls.pool_share, 0.01, 1.0),
@@ -222,8 +230,20 @@ def _choice(env: Mapping[str, str], name: str, default: str, *allowed: str) -> s
 
 def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     text = env.get(name)
-    if not text:
-        return None
+    return _checked_url(name, text, *schemes) if text else None
+
+
+def _replica_urls(env: Mapping[str, str]) -> tuple[str, ...]:
+    name = "DATABASE_REPLICA_URLS"
+    texts = _BEFORE_URL.split(env.get(name) or "")
+    urls = tuple(_checked_url(name, text.strip(), "postgresql", "postgres") for text in texts if text.strip())
+    if urls and not env.get("DATABASE_URL"):
+        msg = f"{name} needs DATABASE_URL: the embedded database has no standbys"
+        raise SettingsError(msg)
+    return urls
+
+
+def _checked_url(name: str, text: str, *schemes: str) -> str:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in schemes and (parts.port or 1) > 0

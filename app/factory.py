@@ -11,9 +11,10 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import registry
-from api.common import context, effects, errors, headers, limits, service_reads
+from api.common import context, effects, errors, freshness, headers, limits, service_reads
 from api.common.batch import MAX_BATCH
 from api.common.json import JsonProvider
+from api.common.last_good import LastGood
 from api.common.listing import DEFAULT_LIMIT, MAX_LIMIT
 from api.common.traffic import Traffic
 from api.system import measures
@@ -63,6 +64,8 @@ def create_app(settings: Settings) -> Flask:
     effects.register(app)
     if settings.rate_limits:
         limits.register(app, _allowance(settings))
+    if settings.database_replica_urls:
+        freshness.register(app)
     headers.register(app, settings.cors_origins, services.traffic)
     service_reads.register(app)
     registry.register(app)
@@ -70,7 +73,12 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _services(settings: Settings) -> context.Services:
-    urls = database_urls(settings.require_database_url(), settings.database_direct_url, settings.shared_secret)
+    urls = database_urls(
+        settings.require_database_url(),
+        settings.database_direct_url,
+        settings.shared_secret,
+        settings.database_replica_urls,
+    )
     database = Database(
         urls,
         min_size=settings.pool_min,
@@ -79,6 +87,7 @@ def _services(settings: Settings) -> context.Services:
         transaction_pooler=settings.transaction_pooler,
         share=settings.pool_share,
         workers=settings.workers,
+        max_lag_s=settings.replica_max_lag_s,
     )
     database.open()
     traffic = Traffic()
@@ -96,6 +105,7 @@ def _services(settings: Settings) -> context.Services:
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
         traffic=traffic,
         workers=Workers(lambda: measures.counted(traffic, database), lambda: measures.standing(database)),
+        last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
         max_import_bytes=settings.max_import_bytes,

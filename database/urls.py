@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -24,14 +25,17 @@ class DatabaseUrls:
     admin: str
     request: str
     service: str
+    replicas: tuple[str, ...] = ()
+    """Of standbys that answer requests' reads."""
 
 
-def database_urls(base_url: str, direct_url: str | None, secret: str) -> DatabaseUrls:
+def database_urls(base_url: str, direct_url: str | None, secret: str, replica_urls: Sequence[str] = ()) -> DatabaseUrls:
     """Return the URLs of one database; `direct_url` goes past a pooler."""
     return DatabaseUrls(
         admin=direct_url or base_url,
         request=_with_login(base_url, REQUEST_LOGIN, secret),
         service=_with_login(base_url, SERVICE_LOGIN, secret),
+        replicas=tuple(_with_login(url, REQUEST_LOGIN, secret) for url in replica_urls),
     )
 
 

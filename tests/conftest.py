@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-pytest_plugins = [f"tests.plugins.{topic}" for topic in ("database", "api", "clock", "https", "jobs", "upstream")]
+pytest_plugins = [
+    f"tests.plugins.{topic}" for topic in ("pooler", "database", "api", "clock", "https", "jobs", "upstream")
+]

@@ -17,6 +17,7 @@ from app.domain.callers import Caller
 from database.pool import Timing
 
 if TYPE_CHECKING:
+    from api.common.last_good import LastGood
     from api.common.traffic import Traffic
     from api.system.workers import Workers
     from app.importers.download import Allowed
@@ -49,6 +50,8 @@ class Services:
     workers: Workers
     """What they count is shared where the web server's workers are told so."""
     cursor_key: bytes
+    last_good: LastGood
+    """What visitors read while the database does not answer."""
     limits: Mapping[str, object]
     """What `GET /limits` publishes."""
     max_import_bytes: int
@@ -66,6 +69,11 @@ def register(app: Flask, services: Services) -> None:
 def services() -> Services:
     """Return the parts of the house."""
     return cast("Services", current_app.extensions[_EXTENSION])
+
+
+def last_good() -> LastGood:
+    """Return the copies of what visitors were answered."""
+    return services().last_good
 
 
 def _begin() -> None:
@@ -96,5 +104,5 @@ def caller() -> Caller:
 
 
 def reading() -> ReadSession:
-    """Return a session that reads with the caller's eyes."""
-    return services().database.reading(caller(), timing())
+    """Return a session that reads with the caller's eyes; what only reads may do so at a standby."""
+    return services().database.reading(caller(), timing(), after=g.get("read_after"))

@@ -26,11 +26,11 @@ _CONSTANT: Final = (
 _API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _CORS_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _CORS_HEADERS: Final = (
-    "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Request-ID, Accept"
+    "Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Prefer, X-Read-After, X-Request-ID, Accept"
 )
 _CORS_EXPOSED: Final = (
-    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-ID, Idempotent-Replayed, "
-    "Preference-Applied, Server-Timing, Content-Disposition"
+    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Read-After, X-Request-ID, Idempotent-Replayed, "
+    "Age, Warning, X-Degraded, Preference-Applied, Server-Timing, Content-Disposition"
 )
 
 

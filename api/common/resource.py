@@ -9,10 +9,10 @@ import flask_restful
 from flask import Response, request
 
 from api.common.access import mark_of
-from api.common.context import caller
+from api.common.context import caller, last_good
 from api.common.json import unstorable
 from api.common.repeating import repeating
-from app.errors import MalformedError, NotFoundError
+from app.errors import MalformedError, NotFoundError, UnavailableError
 
 
 class Api(flask_restful.Api):  # type: ignore[misc] # the library has no types
@@ -40,7 +40,26 @@ class Resource(flask_restful.Resource):  # type: ignore[misc] # the library has 
             raise NotFoundError(msg)
         if request.args and not getattr(view, "reads_query", False):
             refuse_unknown(frozenset())
+        if name == "get" and caller().role == "anon":
+            return _or_copy(lambda: view(*args, **kwargs))
         return repeating(lambda: view(*args, **kwargs))
+
+
+def _or_copy(view: Callable[[], Response]) -> Response:
+    """Return what the view answers a visitor or, while the database does not answer, what it answered last."""
+    copies = last_good()
+    try:
+        response = repeating(view)
+    except UnavailableError as error:
+        copy = copies.instead_of(error)
+        if copy is None:
+            raise
+        return copy
+    except NotFoundError:
+        copies.forget()
+        raise
+    copies.keep(response)
+    return response
 
 
 def refuse_unknown(known: frozenset[str]) -> None:

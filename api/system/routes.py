@@ -168,6 +168,8 @@ def ready() -> Response:
     pools = database.pool_states
     reasons = [] if database.breaker.state is State.CLOSED else [f"breaker_{database.breaker.state.value}"]
     reasons += [f"pool_saturated: {pool.name}" for pool in pools if pool.saturated]
+    replicas = database.replica_states
+    reasons += [f"replica_not_used: {replica.name} {replica.reason}" for replica in replicas if replica.reason]
     said = {
         "status": "degraded" if reasons else "ok",
         "database": "ok",
@@ -175,6 +177,7 @@ def ready() -> Response:
         "reasons": reasons,
         "breaker": database.breaker.state.value,
         "pools": [asdict(pool) for pool in pools],
+        "replicas": [asdict(replica) for replica in replicas],
     }
     return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "no-store"})
 

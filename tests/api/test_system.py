@@ -96,7 +96,14 @@ def test_ready_names_the_revision_that_the_database_is_at(visitor: Api):
     body = response.get_json()
     assert response.status_code == 200
     pools = body.pop("pools")
-    assert body == {"status": "ok", "database": "ok", "revision": migrate.head(), "breaker": "closed", "reasons": []}
+    assert body == {
+        "status": "ok",
+        "database": "ok",
+        "revision": migrate.head(),
+        "breaker": "closed",
+        "reasons": [],
+        "replicas": [],
+    }
     assert [pool["name"] for pool in pools] == ["cryoprotect request", "cryoprotect service"]
     assert all(set(pool) == {"name", "min_size", "max_size", "size", "in_use", "waiting"} for pool in pools)
 

@@ -238,6 +238,7 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.tokens": (SERVICE,),
     "database.repositories.toxicity.IMPORT_RESULTS_SQL": (SERVICE,),
     "database.repositories.toxicity_assays": (SERVICE,),
+    "database.replicas": (ANON, USER),
     "database.session": (ANON, USER, SERVICE),
 }
 # Who reads a listing; everybody, where it is not here.

@@ -133,10 +133,16 @@ def test_a_fetch_counts_from_its_beginning(database: Database, clock: Clock) -> 
         """Takes so long that its answer is old when it comes."""
 
         def reading(
-            self, caller: Caller, timing: Timing | None = None, *, wait_s: float | None = None, anyway: bool = False
+            self,
+            caller: Caller,
+            timing: Timing | None = None,
+            *,
+            after: int | None = None,
+            wait_s: float | None = None,
+            anyway: bool = False,
         ) -> ReadSession:
             clock.now_s += MAX_AGE_S
-            return database.reading(caller, timing, wait_s=wait_s, anyway=anyway)
+            return database.reading(caller, timing, after=after, wait_s=wait_s, anyway=anyway)
 
     revocations = Revocations(Slow.__new__(Slow), clock=clock)
 

@@ -170,7 +170,8 @@ class FaultyNetwork:
             await self._dawdle()
             await self._thawed.wait()
             if from_client:
-                link.is_committing = COMMIT in data and self.loses_commits > self.lost_commits
+                # More may follow the COMMIT before its answer comes.
+                link.is_committing |= COMMIT in data and self.loses_commits > self.lost_commits
             elif link.is_committing:
                 self.lost_commits += 1
                 link.reset()

@@ -59,11 +59,14 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-def settings(urls: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(urls: DatabaseUrls, with_pooler: bool, tmp_path_factory: pytest.TempPathFactory) -> Settings:  # noqa: FBT001
     """Give the settings that the tests' app runs with."""
     return Settings(
         data_dir=tmp_path_factory.mktemp("data"),
-        database_url=urls.admin,
+        # The logins of requests and of the service are derived from it.
+        database_url=urls.request if with_pooler else urls.admin,
+        database_direct_url=urls.admin,
+        transaction_pooler=with_pooler,
         jwt_secret=SECRET,
         pool_min=0,
         pool_max=4,

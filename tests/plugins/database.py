@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,6 +26,7 @@ from database.embedded import EmbeddedServer
 from database.repositories.provenance import ProvenanceRepository
 from database.session import Database
 from database.urls import DatabaseUrls, database_urls
+from tests.plugins.pooler import through_pooler
 
 SECRET = "a secret for tests only, long enough for HS256"
 TEMPLATE = f"template_{migrate.head()}"
@@ -55,7 +57,7 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def urls(server_url: str) -> Iterator[DatabaseUrls]:
+def urls(server_url: str, with_pooler: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseUrls]:  # noqa: FBT001 - a fixture
     """Give the URLs of this worker's own migrated database."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     name = f"test_{worker}"
@@ -66,7 +68,9 @@ def urls(server_url: str) -> Iterator[DatabaseUrls]:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         admin.execute("SELECT pg_advisory_unlock(4711)")
-    yield database_urls(named(server_url, name), None, SECRET)
+    made = database_urls(named(server_url, name), None, SECRET)
+    with through_pooler(made, tmp_path_factory.mktemp("pooler")) if with_pooler else nullcontext(made) as reached:
+        yield reached
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -81,16 +85,18 @@ def _make_template(admin: psycopg.Connection, server_url: str) -> None:
     database.close()
 
 
-def open_database(urls: DatabaseUrls, *, max_size: int = 4, timeout_s: float = 5.0) -> Database:
+def open_database(
+    urls: DatabaseUrls, *, max_size: int = 4, timeout_s: float = 5.0, transaction_pooler: bool = False
+) -> Database:
     """Return an open database layer on the URLs."""
-    database = Database(urls, min_size=0, max_size=max_size, timeout_s=timeout_s, transaction_pooler=False)
+    database = Database(urls, min_size=0, max_size=max_size, timeout_s=timeout_s, transaction_pooler=transaction_pooler)
     database.open()
     return database
 
 
 @pytest.fixture(scope="session")
-def _database(urls: DatabaseUrls) -> Iterator[Database]:
-    database = open_database(urls)
+def _database(urls: DatabaseUrls, with_pooler: bool) -> Iterator[Database]:  # noqa: FBT001 - a fixture
+    database = open_database(urls, transaction_pooler=with_pooler)
     yield database
     database.close()
 

@@ -81,7 +81,9 @@ class Proxy:
 
     def through(self, urls: DatabaseUrls) -> DatabaseUrls:
         """Return the same URLs by way of the proxy."""
-        return DatabaseUrls(*(self._redirected(url) for url in (urls.admin, urls.request, urls.service)))
+        return DatabaseUrls(
+            self._redirected(urls.admin), self._redirected(urls.request), self._redirected(urls.service)
+        )
 
     def cut(self) -> None:
         """Cut every connection, as a dying network does."""

@@ -66,6 +66,7 @@ def test_the_processs_own_environment_is_read_where_none_is_given(monkeypatch: p
         ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql://u@h/d"),
         ("DATABASE_URL", "postgres://u@h/d", "database_url", "postgres://u@h/d"),
         ("DATABASE_DIRECT_URL", "postgresql://u@h/d", "database_direct_url", "postgresql://u@h/d"),
+        ("REPLICA_MAX_LAG_S", "0.5", "replica_max_lag_s", 0.5),
         ("POOL_MIN", "0", "pool_min", 0),
         ("POOL_MAX", "50", "pool_max", 50),
         ("POOL_TIMEOUT_S", "0.5", "pool_timeout_s", 0.5),
@@ -106,6 +107,21 @@ def test_a_variable_sets_its_field(tmp_path: Path, name: str, text: str, field: 
 
 
 @pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("", ()),
+        ("postgresql://u@a/d", ("postgresql://u@a/d",)),
+        (" postgresql://u@a/d, postgres://b:6543/d,", ("postgresql://u@a/d", "postgres://b:6543/d")),
+        ("postgresql://a,b/d,postgresql://c/d", ("postgresql://a,b/d", "postgresql://c/d")),
+    ],
+)
+def test_standbys_are_urls_with_commas_between_them(tmp_path: Path, text: str, urls: tuple[str, ...]):
+    env = {"DATABASE_URL": "postgresql://u@h/d", "DATABASE_REPLICA_URLS": text}
+
+    assert read(tmp_path, env).database_replica_urls == urls
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "HOST",
@@ -141,6 +157,10 @@ def test_a_variable_that_is_empty_is_as_good_as_not_set(tmp_path: Path, name: st
         ("DATABASE_URL", "mysql://h/d", "DATABASE_URL must start with postgresql:// or postgres://"),
         ("DATABASE_URL", "host=h dbname=d", "DATABASE_URL must start with"),
         ("DATABASE_DIRECT_URL", "h:5432/d", "DATABASE_DIRECT_URL must start with"),
+        ("DATABASE_REPLICA_URLS", "mysql://h/d", "DATABASE_REPLICA_URLS must start with postgresql:// or postgres://"),
+        ("DATABASE_REPLICA_URLS", "postgres://a/d,http://b/d", "DATABASE_REPLICA_URLS must start with"),
+        ("DATABASE_REPLICA_URLS", "postgres://h/d", "DATABASE_REPLICA_URLS needs DATABASE_URL"),
+        ("REPLICA_MAX_LAG_S", "-1", "REPLICA_MAX_LAG_S must be a number from 0"),
         ("POOL_MIN", "-1", "POOL_MIN must be a number from 0 to 1000"),
         ("POOL_MAX", "0", "POOL_MAX must be a number from 1 to 1000"),
         ("POOL_TIMEOUT_S", "0", "POOL_TIMEOUT_S must be a number"),
