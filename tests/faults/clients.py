@@ -6,12 +6,12 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import requests
 from werkzeug.wrappers import Response
@@ -24,6 +24,11 @@ from tests.plugins.database import SECRET
 JOIN_TIMEOUT_S: Final = 30.0
 TIMEOUT_S: Final = 20.0
 PAUSE_S: Final = 0.01
+STEADY_S: Final = 0.6
+"""How long all has to go well before it is said to."""
+PATIENCE_S: Final = 12.0
+OWN_EVERY: Final = 4
+"""Whoever writes looks at what is theirs after so many writes."""
 PROBLEM: Final = "application/problem+json"
 
 
@@ -59,16 +64,37 @@ class HttpCaller:
             raise UnavailableError("the answer is not whole") from error
 
 
+@dataclass(frozen=True)
+class Records:
+    """The molecules that there are, and stay."""
+
+    public: int
+    private: Mapping[str, str]
+    """Owner by name; they are the newest, and stand on the first page."""
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Who reads: nobody with a name, and each owner."""
+        return ("", *sorted(set(self.private.values())))
+
+    def of(self, user: str) -> frozenset[str]:
+        """Return the names of a user's private records."""
+        return frozenset(name for name, owner in self.private.items() if owner == user)
+
+
 @dataclass
 class Clients:
     """Some clients of each activity on one service."""
 
     caller: Callable[[str | None], Caller]
     """Makes one with a token, or without."""
-    streamed: int
-    """How many lines a whole stream has."""
-    history: History = field(default_factory=History)
+    world: Records
+    history: History = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Begin a history."""
+        self.history = History(owners=self.world.private)
 
     @contextmanager
     def at_work(self, activities: dict[Activity, int]) -> Iterator[History]:
@@ -88,6 +114,12 @@ class Clients:
             for thread in threads:
                 thread.join(JOIN_TIMEOUT_S)
 
+    def go_on_from(self, healed_s: float) -> None:
+        """Wait until all has gone well for a while since then; give up after a time in which it must have."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self.history.is_steady(healed_s, STEADY_S) and time.monotonic() < deadline_s:
+            time.sleep(PAUSE_S)
+
     def once(self) -> None:
         """Let one client of each activity ask once."""
         self._stop.set()
@@ -101,42 +133,48 @@ class Clients:
                 return
 
     def _read(self) -> None:
-        api = self.caller(None)
-        for _ in self._turns():
-            response, event = self._ask("read", lambda: api.request("GET", "/molecules?limit=5"))
-            right = event.status != 200 or len(response.get_json()["data"]) == 5
-            fault = "" if right else response.get_data(as_text=True)
-            self._note(event, fault=fault)
+        # Users take turns on the same few connections.
+        callers = [(user, self._caller(user)) for user in self.world.users]
+        for (user, api), _ in zip(itertools.cycle(callers), self._turns(), strict=False):
+            response, event = self._ask("read", user, partial(api.request, "GET", "/molecules?limit=5"))
+            self._note_rows(event, response.get_json()["data"] if event.status == 200 else [], 5)
 
     def _write(self) -> None:
-        api = self.caller(issue_token(SECRET, role="authenticated", ttl_s=3600, sub=uuid4()))
+        user = str(uuid4())
+        api = self._caller(user)
         for number in self._turns():
             name = str(uuid4())
             key = str(uuid4()) if number % 2 else None
             headers = {"Idempotency-Key": key} if key else {}
             send = partial(api.request, "POST", "/teams", json={"name": name}, headers=headers)
             for _ in range(2 if key else 1):
-                response, event = self._ask("write", send)
+                response, event = self._ask("write", user, send)
                 right = event.status != 201 or response.get_json()["name"] == name
                 self._note(event, name=name, key=key, fault="" if right else "it names another team")
                 if event.status == 201:
                     break
+            if number % OWN_EVERY == 0:
+                response, event = self._ask("read", user, partial(api.request, "GET", "/teams"))
+                rows = response.get_json()["data"] if event.status == 200 else []
+                self._note(event, seen=frozenset(row["name"] for row in rows))
 
     def _stream(self) -> None:
-        api = self.caller(None)
-        for _ in self._turns():
+        callers = [(user, self._caller(user)) for user in self.world.users]
+        for (user, api), _ in zip(itertools.cycle(callers), self._turns(), strict=False):
             try:
-                response, event = self._ask("stream", lambda: api.request("GET", "/molecules?format=ndjson"))
+                response, event = self._ask("stream", user, partial(api.request, "GET", "/molecules?format=ndjson"))
             except UnavailableError:
                 # The real server ends the answer without its final chunk.
                 now_s = time.monotonic()
                 self.history.events.append(Event("stream", 0, now_s, now_s))
                 continue
-            ids = {json.loads(line)["id"] for line in response.data.splitlines()} if event.status == 200 else set()
-            right = event.status != 200 or len(ids) == self.streamed
-            self._note(event, fault="" if right else f"{len(ids)} of {self.streamed} lines")
+            rows = [json.loads(line) for line in response.data.splitlines()] if event.status == 200 else []
+            self._note_rows(event, rows, self.world.public + len(self.world.of(user)))
 
-    def _ask(self, activity: Activity, ask: Callable[[], Response]) -> tuple[Response, Event]:
+    def _caller(self, user: str) -> Caller:
+        return self.caller(issue_token(SECRET, role="authenticated", ttl_s=3600, sub=UUID(user)) if user else None)
+
+    def _ask(self, activity: Activity, user: str, ask: Callable[[], Response]) -> tuple[Response, Event]:
         started_s = time.monotonic()
         response = ask()
         # The whole body, so that a stream is read to its end.
@@ -150,7 +188,16 @@ class Clients:
             code=body["code"] if body else "",
             is_problem=response.content_type == PROBLEM,
             retry_after=response.headers.get("Retry-After"),
+            user=user,
         )
+
+    def _note_rows(self, event: Event, rows: Sequence[Mapping[str, Any]], wanted: int) -> None:
+        """Note molecules: as many as there should be, with all that are the user's own."""
+        count = len({row["id"] for row in rows})
+        seen = frozenset(row["name"] for row in rows if not row["is_public"])
+        right = event.status != 200 or (count == wanted and seen >= self.world.of(event.user))
+        fault = "" if right else f"{count} of {wanted} rows, of the user's own {sorted(seen)}"
+        self._note(event, seen=seen, fault=fault)
 
     def _note(self, event: Event, **more: Any) -> None:
         self.history.events.append(replace(event, **more))

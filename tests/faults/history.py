@@ -30,6 +30,10 @@ class Event:
     """Its Idempotency-Key: a client repeats what has one."""
     fault: str = ""
     """What was wrong with an answer that said that all is well."""
+    user: str = ""
+    """Who asked; nobody where there was no token."""
+    seen: frozenset[str] = frozenset()
+    """Names of private rows in the answer."""
 
 
 @dataclass
@@ -37,6 +41,16 @@ class History:
     """All requests of all clients."""
 
     events: list[Event] = field(default_factory=list)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    """Whose the private rows are that were there before, by name."""
+
+    def is_steady(self, since_s: float, for_s: float) -> bool:
+        """Return whether of what was asked since then each activity has succeeded, and all of it for so long."""
+        events = [event for event in list(self.events) if event.started_s >= since_s]
+        failed_s = max((event.ended_s for event in events if event.status not in OK), default=since_s)
+        worked_s = {event.activity: event.ended_s for event in events if event.started_s > failed_s}
+        activities = {event.activity for event in list(self.events)}
+        return worked_s.keys() == activities and max(worked_s.values(), default=0.0) - failed_s >= for_s
 
     def counts(self) -> Counter[tuple[str, int]]:
         """Return how often each activity ended with each status."""
@@ -52,12 +66,13 @@ class History:
     ) -> list[str]:
         """Return what must not have happened, in sentences; `stored` counts the names in the database.
 
-        Clients must have gone on for more than `recovery_s` after `healed_s`, when all was well again. No answer took
-        longer than `within_s`.
+        Clients must have gone on after `healed_s`, when all was well again, until `is_steady` or for longer than
+        `recovery_s`. No answer took longer than `within_s`.
         """
         return [
             *self._bad_answers(),
             *self._bad_writes(stored),
+            *self._rows_of_others(),
             *self._slow_recoveries(healed_s, recovery_s),
             *(
                 f"a {event.activity} took {event.ended_s - event.started_s:.1f} s"
@@ -91,6 +106,15 @@ class History:
         found += [f"{name} was refused, and is stored" for name in refused if name in stored]
         found += [f"{name} was stored, and nobody sent it" for name in stored if name not in {e.name for e in writes}]
         return found
+
+    def _rows_of_others(self) -> list[str]:
+        owners = {event.name: event.user for event in self.events if event.name} | dict(self.owners)
+        return [
+            f"{event.user or 'anon'} saw {name}, which is {owners.get(name) or 'nobody'}'s"
+            for event in self.events
+            for name in sorted(event.seen)
+            if owners.get(name) != event.user
+        ]
 
     def _slow_recoveries(self, healed_s: float, recovery_s: float) -> list[str]:
         found = []

@@ -74,3 +74,30 @@ def test_it_finds_that_nothing_succeeded_afterwards():
         "no read succeeded after all was well",
         "no write succeeded after all was well",
     ]
+
+
+def test_it_finds_rows_of_others():
+    own = replace(READ, user="ann", seen=frozenset({"ann's", "a"}))
+    events = [replace(event, user="ann") if event.name == "a" else event for event in GOOD]
+
+    def found(event: Event) -> list[str]:
+        history = History([*events, event], owners={"ann's": "ann", "bob's": "bob"})
+        return history.violations(STORED, healed_s=HEALED_S)
+
+    assert found(own) == []
+    assert found(replace(own, seen=frozenset({"bob's"}))) == ["ann saw bob's, which is bob's"]
+    assert found(replace(own, user="bob", seen=frozenset({"a"}))) == ["bob saw a, which is ann's"]
+    assert found(replace(own, user="", seen=frozenset({"ann's"}))) == ["anon saw ann's, which is ann's"]
+    assert found(replace(own, seen=frozenset({"c"}))) == ["ann saw c, which is nobody's"]
+    assert found(replace(own, seen=frozenset({"d"}))) == ["ann saw d, which is nobody's"]
+
+
+def test_all_is_steady_when_everything_has_worked_for_a_while():
+    late = replace(LATER_WRITE, started_s=11.5, ended_s=11.8)
+
+    assert History([READ, WRITE, LATER, LATER_WRITE]).is_steady(HEALED_S, 0.6)
+    assert not History([READ, WRITE, LATER, LATER_WRITE]).is_steady(HEALED_S, 1.5)
+    assert not History([READ, WRITE, LATER]).is_steady(HEALED_S, 0.6)
+    assert not History([LATER, LATER_WRITE, replace(late, status=503)]).is_steady(HEALED_S, 0.6)
+    assert not History([LATER, late, replace(REFUSAL, started_s=11.1, ended_s=11.4)]).is_steady(HEALED_S, 0.3)
+    assert History([replace(LATER, started_s=11.5, ended_s=11.9), late, replace(REFUSAL, started_s=11.1, ended_s=11.4)]).is_steady(HEALED_S, 0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,17 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import pytest
 import requests
+from werkzeug.wrappers import Response
 
+from app.services.minting import issue_token
 from tests.faults.clients import Clients, HttpCaller
-from tests.faults.conftest import POLYMERS, Server
+from tests.faults.conftest import RECORDS, Server, stored
 from tests.faults.history import OK
 from tests.faults.proxy import FaultyNetwork
-from tests.faults.test_matrix import AFTER_S, ANSWER_S, NAMES_SQL
+from tests.faults.test_matrix import ANSWER_S
 from tests.plugins.database import SECRET
 
 pytestmark = pytest.mark.machine
@@ -98,26 +103,23 @@ def gunicorn(
 
 
 def _clients(gunicorn: Gunicorn) -> Clients:
-    return Clients(lambda token: HttpCaller(gunicorn.url, token), streamed=POLYMERS)
-
-
-def _stored(server: Server) -> dict[str, int]:
-    return {str(name): int(str(count)) for name, count in server.execute(NAMES_SQL)}
+    return Clients(lambda token: HttpCaller(gunicorn.url, token), RECORDS)
 
 
 @pytest.mark.timeout(90)
 def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, server: Server):
     killed = 0
+    clients = _clients(gunicorn)
 
-    with _clients(gunicorn).at_work({"read": 8, "write": 7, "stream": 1}) as history:
+    with clients.at_work({"read": 8, "write": 7, "stream": 1}) as history:
         for _ in range(4):
             time.sleep(KILL_EVERY_S)
             killed += server.kill()
         healed_s = time.monotonic()
-        time.sleep(AFTER_S)
+        clients.go_on_from(healed_s)
 
     assert killed >= 4
-    assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
     # Nobody can do a COMMIT again whose answer was lost, where there is no key; all else is done again, unseen.
     assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
 
@@ -125,8 +127,9 @@ def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, 
 @pytest.mark.timeout(90)
 def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, server: Server, network: FaultyNetwork):
     alive_s: list[float] = []
+    clients = _clients(gunicorn)
 
-    with _clients(gunicorn).at_work({"read": 4, "write": 3, "stream": 1}) as history:
+    with clients.at_work({"read": 4, "write": 3, "stream": 1}) as history:
         time.sleep(0.5)
         network.freeze()
         frozen_s = time.monotonic()
@@ -137,12 +140,70 @@ def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, se
             time.sleep(0.1)
         network.thaw()
         healed_s = time.monotonic()
-        time.sleep(AFTER_S)
+        clients.go_on_from(healed_s)
 
     assert max(alive_s) < 1.0
-    assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
     first_refusal_s = min(event.ended_s for event in history.events if event.status == 503)
     assert first_refusal_s - frozen_s < 5
+
+
+@pytest.mark.timeout(90)
+def test_writes_killed_within_their_transaction_leave_nothing_and_are_done_again(gunicorn: Gunicorn, server: Server):
+    clients = _clients(gunicorn)
+
+    with clients.at_work({"read": 3, "write": 6}) as history:
+        patience_s = time.monotonic() + 5
+        killed = 0
+        while killed < 4 and time.monotonic() < patience_s:
+            met = server.kill(in_transaction=True)
+            killed += met
+            # One request is done again twice at most, so none should be met three times.
+            time.sleep(0.3 if met else 0.0)
+        healed_s = time.monotonic()
+        clients.go_on_from(healed_s)
+
+    assert killed
+    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
+
+
+@pytest.mark.timeout(60)
+def test_a_stream_whose_connections_are_killed_is_whole_all_the_same(
+    gunicorn: Gunicorn, server: Server, network: FaultyNetwork
+):
+    killed = []
+    network.slow_down(0.1)
+
+    with requests.get(f"{gunicorn.url}/api/v1/molecules?format=ndjson", stream=True, timeout=20) as answer:
+        lines = answer.iter_lines()
+        ids = [json.loads(next(lines))["id"]]
+        killed.append(server.kill())
+        ids += [json.loads(line)["id"] for line in lines]
+
+    assert killed != [0]
+    assert len(ids) == len(set(ids)) == RECORDS.public
+
+
+@pytest.mark.timeout(60)
+def test_fifty_posts_with_one_key_store_one_row(gunicorn: Gunicorn, server: Server):
+    api = HttpCaller(gunicorn.url, issue_token(SECRET, role="authenticated", ttl_s=3600, sub=uuid4()))
+
+    def post(_: int) -> Response:
+        # A connection of its own, so that both workers are asked.
+        return HttpCaller(api.url, api.token).request(
+            "POST", "/teams", json={"name": "one"}, headers={"Idempotency-Key": "the key"}
+        )
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(post, range(50)))
+
+    assert stored(server) == {"one": 1}
+    first = [answer for answer in answers if answer.status_code == 201 and "Idempotent-Replayed" not in answer.headers]
+    assert len(first) == 1
+    others = [answer for answer in answers if answer not in first]
+    assert {(a.status_code, a.get_json().get("code")) for a in others} <= {(201, None), (409, "request_in_progress")}
+    assert {a.get_json()["id"] for a in answers if a.status_code == 201} == {first[0].get_json()["id"]}
 
 
 @pytest.mark.timeout(60)
