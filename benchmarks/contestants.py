@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,7 +141,7 @@ def enter_all(stack: ExitStack, arena: Arena, say: Callable[[str], None]) -> lis
         StartError: A server does not start.
     """
     contestants: list[Contestant] = [
-        _enter(stack, arena, SERVICE, _service_command, _service_environment(arena)),
+        enter_service(stack, arena),
         _enter(stack, arena, PEER, _peer_command, _peer_environment(arena)),
         _enter(stack, arena, PEER_REMEMBERING, _peer_command, _peer_environment(arena) | {REMEMBERS_VARIABLE: "on"}),
         _enter(stack, arena, NAIVE, _naive_command, _peer_environment(arena), keeps_connections=False),
@@ -155,6 +155,15 @@ def enter_all(stack: ExitStack, arena: Arena, say: Callable[[str], None]) -> lis
         Pgbench(PGBENCH, binary, arena.request_url, arena.claims_json, pipelined=False),
         Pgbench(PGBENCH_PIPELINED, binary, arena.request_url, arena.claims_json, pipelined=True),
     ]
+
+
+def enter_service(stack: ExitStack, arena: Arena, settings: Mapping[str, str] | None = None) -> HttpServer:
+    """Start the service, with settings of its own if need be, to be stopped with the stack.
+
+    Raises:
+        StartError: It does not start.
+    """
+    return _enter(stack, arena, SERVICE, _service_command, _service_environment(arena) | dict(settings or {}))
 
 
 def _enter(  # noqa: PLR0913 (one line per server above)
