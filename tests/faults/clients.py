@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,11 @@ STEADY_S: Final = 0.6
 PATIENCE_S: Final = 12.0
 OWN_EVERY: Final = 4
 """Whoever writes looks at what is theirs after so many writes."""
+_POOL_TIME: Final = re.compile(r"pool;dur=([0-9.]+)")
 PROBLEM: Final = "application/problem+json"
+
+
+_OF_THREAD: Final = threading.local()
 
 
 class Caller(Protocol):
@@ -40,23 +45,31 @@ class Caller(Protocol):
         ...
 
 
-@dataclass
+def _session() -> requests.Session:
+    """Return this thread's session: a connection that rests is closed by the server, perhaps just when it is used."""
+    if not hasattr(_OF_THREAD, "session"):
+        _OF_THREAD.session = requests.Session()
+    session: requests.Session = _OF_THREAD.session
+    return session
+
+
+@dataclass(frozen=True)
 class HttpCaller:
-    """A caller with connections of its own to a web server."""
+    """A caller of a web server, with a connection for each thread."""
 
     url: str
     token: str | None = None
-    session: requests.Session = field(default_factory=requests.Session)
 
     def request(self, method: str, path: str, **kwargs: Any) -> Response:
         """Send a request below /api/v1 and return the whole answer.
 
         Raises:
             UnavailableError: It ended before it was whole.
+            OSError: None came.
         """
         headers = kwargs.pop("headers", {}) | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         try:
-            with self.session.request(
+            with _session().request(
                 method, f"{self.url}/api/v1{path}", headers=headers, timeout=TIMEOUT_S, **kwargs
             ) as answer:
                 return Response(answer.content, answer.status_code, dict(answer.headers))
@@ -89,6 +102,10 @@ class Clients:
     caller: Callable[[str | None], Caller]
     """Makes one with a token, or without."""
     world: Records
+    obeys: bool = False
+    """Whether a client does as it is told: comes later, and has a key for every write."""
+    pause_s: float = PAUSE_S
+    """Between two questions of one client."""
     history: History = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -129,7 +146,7 @@ class Clients:
     def _turns(self) -> Iterator[int]:
         for number in itertools.count():
             yield number
-            if self._stop.wait(PAUSE_S):
+            if self._stop.wait(self.pause_s):
                 return
 
     def _read(self) -> None:
@@ -144,7 +161,7 @@ class Clients:
         api = self._caller(user)
         for number in self._turns():
             name = str(uuid4())
-            key = str(uuid4()) if number % 2 else None
+            key = str(uuid4()) if self.obeys or number % 2 else None
             headers = {"Idempotency-Key": key} if key else {}
             send = partial(api.request, "POST", "/teams", json={"name": name}, headers=headers)
             for _ in range(2 if key else 1):
@@ -166,7 +183,7 @@ class Clients:
             except UnavailableError:
                 # The real server ends the answer without its final chunk.
                 now_s = time.monotonic()
-                self.history.events.append(Event("stream", 0, now_s, now_s))
+                self._note(Event("stream", 0, now_s, now_s, user=user, client=threading.current_thread().name))
                 continue
             rows = [json.loads(line) for line in response.data.splitlines()] if event.status == 200 else []
             self._note_rows(event, rows, self.world.public + len(self.world.of(user)))
@@ -176,19 +193,29 @@ class Clients:
 
     def _ask(self, activity: Activity, user: str, ask: Callable[[], Response]) -> tuple[Response, Event]:
         started_s = time.monotonic()
-        response = ask()
+        try:
+            response = ask()
+        except OSError as error:
+            # Not even a refusal: the checker says so.
+            response = Response(status=0, headers={"X-Cause": repr(error)})
         # The whole body, so that a stream is read to its end.
         _ = response.data
-        body = response.get_json() if response.status_code >= 400 else None
+        ended_s = time.monotonic()
+        body = response.get_json() if response.status_code >= 400 else {"code": response.headers.get("X-Cause", "")}
+        if self.obeys and "Retry-After" in response.headers:
+            self._stop.wait(int(response.headers["Retry-After"]))
+        timing = _POOL_TIME.search(response.headers.get("Server-Timing", ""))
         return response, Event(
             activity,
             response.status_code,
             started_s,
-            time.monotonic(),
-            code=body["code"] if body else "",
+            ended_s,
+            code=body["code"],
             is_problem=response.content_type == PROBLEM,
             retry_after=response.headers.get("Retry-After"),
             user=user,
+            client=threading.current_thread().name,
+            pool_s=float(timing[1]) / 1000 if timing else 0.0,
         )
 
     def _note_rows(self, event: Event, rows: Sequence[Mapping[str, Any]], wanted: int) -> None:

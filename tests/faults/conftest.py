@@ -88,20 +88,25 @@ def stored(server: Server) -> dict[str, int]:
     return {str(name): int(str(count)) for name, count in server.execute(NAMES_SQL)}
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give a migrated server with some public records."""
-    folder = tmp_path_factory.mktemp("faults")
-    made = Server(EmbeddedServer(folder, settings=SETTINGS), folder)
-    made.start()
-    migrate.upgrade(database_urls(made.url, None, SECRET), secret=SECRET)
-    with psycopg.connect(made.url, autocommit=True) as admin:
+def fill(server: Server) -> None:
+    """Migrate the server and put the records in."""
+    migrate.upgrade(database_urls(server.url, None, SECRET), secret=SECRET)
+    with psycopg.connect(server.url, autocommit=True) as admin:
         admin.execute(FILL_SQL, (RECORDS.public,))
         for owner in OWNERS:
             admin.execute("INSERT INTO public.user_profiles (id) VALUES (%s)", (owner,))
         for record in RECORDS.private.items():
             admin.execute(OWN_SQL, record)
         admin.execute("VACUUM ANALYZE molecules")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a migrated server with some public records."""
+    folder = tmp_path_factory.mktemp("faults")
+    made = Server(EmbeddedServer(folder, settings=SETTINGS), folder)
+    made.start()
+    fill(made)
     yield made
     made.stop_fast()
 

@@ -34,6 +34,10 @@ class Event:
     """Who asked; nobody where there was no token."""
     seen: frozenset[str] = frozenset()
     """Names of private rows in the answer."""
+    client: str = ""
+    """Which of the clients, each of which asks one thing after the other."""
+    pool_s: float = 0.0
+    """What the answer says that was waited for a connection."""
 
 
 @dataclass

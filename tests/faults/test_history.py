@@ -100,4 +100,6 @@ def test_all_is_steady_when_everything_has_worked_for_a_while():
     assert not History([READ, WRITE, LATER]).is_steady(HEALED_S, 0.6)
     assert not History([LATER, LATER_WRITE, replace(late, status=503)]).is_steady(HEALED_S, 0.6)
     assert not History([LATER, late, replace(REFUSAL, started_s=11.1, ended_s=11.4)]).is_steady(HEALED_S, 0.3)
-    assert History([replace(LATER, started_s=11.5, ended_s=11.9), late, replace(REFUSAL, started_s=11.1, ended_s=11.4)]).is_steady(HEALED_S, 0.3)
+    assert History(
+        [replace(LATER, started_s=11.5, ended_s=11.9), late, replace(REFUSAL, started_s=11.1, ended_s=11.4)]
+    ).is_steady(HEALED_S, 0.3)

@@ -45,7 +45,9 @@ def standby(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     made.stop_immediately()
     server.start()
     server.execute(
-        "ALTER SYSTEM RESET synchronous_standby_names", "ALTER SYSTEM RESET synchronous_commit", "SELECT pg_reload_conf()"
+        "ALTER SYSTEM RESET synchronous_standby_names",
+        "ALTER SYSTEM RESET synchronous_commit",
+        "SELECT pg_reload_conf()",
     )
 
 
@@ -68,4 +70,6 @@ def test_a_standby_that_takes_over_reads_at_once_and_writes_when_promoted(
     refused = [event for event in history.events if event.code == "database_busy"]
     assert {event.activity for event in refused} == {"write"}
     first_refusal_s = min(event.ended_s for event in refused)
-    assert any(e.activity == "read" and e.status == 200 and first_refusal_s < e.ended_s < healed_s for e in history.events)
+    assert any(
+        e.activity == "read" and e.status == 200 and first_refusal_s < e.ended_s < healed_s for e in history.events
+    )
