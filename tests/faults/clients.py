@@ -186,14 +186,14 @@ class Clients:
         started_s = time.monotonic()
         try:
             response = ask()
+            # The whole body, so that a stream is read to its end.
+            _ = response.data
         except (UnavailableError, ChunkedEncodingError):
             # Broken off: the real server ends such an answer without its final chunk.
             response = Response(status=0)
         except OSError as error:
             # Not even a refusal: the checker says so.
             response = Response(status=0, headers={"X-Cause": repr(error)})
-        # The whole body, so that a stream is read to its end.
-        _ = response.data
         ended_s = time.monotonic()
         body = response.get_json() if response.status_code >= 400 else {"code": response.headers.get("X-Cause", "")}
         if self.obeys and "Retry-After" in response.headers:
