@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help serve test check bench lock clean
+.PHONY: help serve test check bench soak lock clean
 
 BIN := .venv/bin
 
@@ -44,6 +44,10 @@ check: ## Run the checkers, as CI does
 bench: ## Measure the service beside its peers and the limit
 	$(PREPARE) dev
 	@$(BIN)/cryoprotect bench $(ARGS)
+
+soak: ## Break the database for ten minutes under load and write docs/soak.md (ARGS=--help)
+	$(PREPARE) dev
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lock: ## Resolve the dependencies anew and write both lock files
 	$(PREPARE) dev

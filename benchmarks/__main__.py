@@ -32,9 +32,8 @@ _BY_NAME: Final = {section.name: section for section in SECTIONS}
     "--quick", is_flag=True, help="Only what has a target, fewer and shorter rounds: two minutes instead of eight."
 )
 @click.option("--only", type=click.Choice(list(_BY_NAME)), help="Measure one section.")
-@click.option(
-    "--science", "only", flag_value="science", help="How well the models meet measured values: --only science."
-)
+@click.option("--science", "only", flag_value="science", help="--only science: the models beside measured values.")
+@click.option("--load", "only", flag_value="capacity", help="--only capacity: rising load, to saturation and beyond.")
 def main(*, as_json: bool, quick: bool, only: str | None) -> None:
     """Measure the service, its peers and the limit side by side.
 

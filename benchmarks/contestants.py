@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,13 +157,13 @@ def enter_all(stack: ExitStack, arena: Arena, say: Callable[[str], None]) -> lis
     ]
 
 
-def enter_service(stack: ExitStack, arena: Arena) -> HttpServer:
-    """Start the service, to be stopped with the stack.
+def enter_service(stack: ExitStack, arena: Arena, settings: Mapping[str, str] | None = None) -> HttpServer:
+    """Start the service, with settings of its own if need be, to be stopped with the stack.
 
     Raises:
         StartError: It does not start.
     """
-    return _enter(stack, arena, SERVICE, _service_command, _service_environment(arena))
+    return _enter(stack, arena, SERVICE, _service_command, _service_environment(arena) | dict(settings or {}))
 
 
 def _enter(  # noqa: PLR0913 (one line per server above)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import imports, imports_report, includes, predictions, report, security_report, toxicity
+from benchmarks import capacity, imports, imports_report, includes, predictions, report, security_report, toxicity
 from benchmarks.run import Run
 from benchmarks.science.report import measure_science, print_lines
 from benchmarks.security import SecurityReport, measure_security
@@ -61,5 +61,6 @@ SECTIONS: Final = (
         predictions.print_tables,
     ),
     Section("imports", _imports, imports_report.to_json, imports_report.print_tables, by_default=False),
+    Section("capacity", capacity.measure, capacity.to_json, capacity.print_tables, by_default=False),
     Section("science", lambda run: measure_science(run.say), list, print_lines, by_default=False),
 )

@@ -5,6 +5,7 @@ Constraints are the rules that hold under concurrency; their names say which fie
 
 from __future__ import annotations
 
+import random
 from typing import Final
 
 import psycopg
@@ -186,6 +187,8 @@ _BUSY_STATES: Final = {
     "53100": "the database's disk is full",
     "53200": "the database is out of memory",
 }
+_TOO_MANY: Final = "there are more requests than the database can take right now"
+MOST_LATER_S: Final = 3
 _OUTCOME_UNKNOWN: Final = (
     "the database went away while it stored the change, so it may be stored or not: look before you repeat it, "
     "or repeat it under the Idempotency-Key that it was sent with"
@@ -234,6 +237,10 @@ def _translate_loss(error: Exception) -> UnavailableError:
     if isinstance(error, CommitLostError):
         kind: type[UnavailableError] = UnavailableError if too_late else OutcomeUnknownError
         return kind(_OUTCOME_UNKNOWN, retry_after_s=1, code="outcome_unknown")
+    if isinstance(error, TooManyRequests):
+        # Some later than others, so that they do not come back all at once.
+        later_s = random.randint(1, MOST_LATER_S)  # noqa: S311 - no secret
+        return UnavailableError(_TOO_MANY, retry_after_s=later_s, code="database_busy")
     kind = UnavailableError if too_late else LostError
     return kind("the database does not answer right now", retry_after_s=1, code="database_unavailable")
 

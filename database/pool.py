@@ -314,9 +314,12 @@ class Pool:
             self.measures.saturations += 1
         try:
             connection = self._pool.getconn(wait_s)
-        except (PoolTimeout, TooManyRequests):
+        except (PoolTimeout, TooManyRequests) as error:
             self.measures.timeouts += 1
-            raise
+            if not self._held:
+                raise
+            # Others have connections and get answers on them: there are too many of us, and nothing is dead.
+            raise TooManyRequests(str(error)) from error
         finally:
             waited_s = time.perf_counter() - started
             timing.pool_s += waited_s

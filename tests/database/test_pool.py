@@ -199,7 +199,7 @@ def test_when_every_connection_is_taken_a_call_waits_once_and_takes_none_away(
             act(database)
         stats = database._request._pool.get_stats()
 
-    assert refused.value.code == "database_unavailable"
+    assert refused.value.code == "database_busy"
     assert refused.value.retry_after_s > 0
     assert stats["requests_errors"] == 1
     assert database.reading(ANON).rows(*which) == held
@@ -318,9 +318,12 @@ def test_after_every_kind_of_failure_no_transaction_stays_open(pooled: Database,
         for caller in (ANON, USER, SERVICE):
             _fail(pooled, caller, statement)
 
-    ((open_transactions, backends),) = admin.execute(BACKENDS_SQL).fetchall()
-    assert open_transactions == 0
-    assert backends <= 8
+    def seen() -> tuple[int, int]:
+        return admin.execute(BACKENDS_SQL).fetchall()[0]
+
+    assert seen()[0] == 0
+    # A backend ends a moment after its connection.
+    _wait_until(lambda: seen()[1] <= 8)
 
 
 def _fail(database: Database, caller: Caller, statement: str) -> None:

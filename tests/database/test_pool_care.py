@@ -149,6 +149,23 @@ def test_what_is_measured_of_reads_and_of_a_full_pool(database: Database):
     assert measures.acquisition.sum_s >= OUT_OF_TIME_S
 
 
+def test_while_every_connection_is_taken_calls_are_refused_one_by_one_and_the_breaker_stays_closed(
+    urls: DatabaseUrls,
+):
+    database = open_database(urls, max_size=1, timeout_s=OUT_OF_TIME_S)
+    with database.transaction(ANON) as holder, ThreadPoolExecutor(8) as threads:
+        refusals = [threads.submit(_fails, database) for _ in range(8)]
+        assert all(refusal.result(30) for refusal in refusals)
+        state = database.breaker.state
+        assert holder.rows("SELECT 1", {}) == [(1,)]
+
+    assert state is State.CLOSED
+    assert database.breaker.refused == 0
+    assert database.pools[0].measures.timeouts == 8
+    assert database.reading(ANON).rows("SELECT 1", {}) == [(1,)]
+    database.close()
+
+
 def test_while_the_database_is_away_the_breaker_refuses_at_once(database: Database, urls: DatabaseUrls):
     nowhere = _port_without_listener(urls)
     away = open_database(nowhere, timeout_s=OUT_OF_TIME_S)

@@ -63,7 +63,7 @@ def test_every_state_that_makes_the_service_unavailable_stands_in_the_table():
     [
         (SilenceError(), UnavailableError, "counts", "database_unavailable"),
         (PoolTimeout(), UnavailableError, "counts", "database_unavailable"),
-        (TooManyRequests(), UnavailableError, "no", "database_unavailable"),
+        (TooManyRequests(), UnavailableError, "no", "database_busy"),
         (PoolClosed(), UnavailableError, "no", "database_unavailable"),
         (CommitLostError(), OutcomeUnknownError, "counts", "outcome_unknown"),
     ],

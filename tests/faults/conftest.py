@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -20,17 +21,23 @@ from config import Settings
 from database import migrate
 from database.embedded import EmbeddedServer
 from database.urls import database_urls
+from tests.faults.clients import Records
 from tests.faults.proxy import FaultyNetwork
 from tests.plugins.api import close
 from tests.plugins.database import SECRET
 
 # Nothing here kills the machine, so nothing has to reach a disk; but a commit is a commit.
 SETTINGS: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB", "max_connections": "60"}
-POLYMERS: Final = 2500
+OWNERS: Final = (str(UUID(int=1)), str(UUID(int=2)))
+RECORDS: Final = Records(2500, {f"{owner} {number}": owner for owner in OWNERS for number in range(2)})
+OWN_SQL: Final = """
+INSERT INTO public.molecules (name, kind, is_public, created_by) VALUES (%s, 'polymer', false, %s)
+"""
 FILL_SQL: Final = """
 INSERT INTO public.molecules (name, kind, is_public) SELECT 'polymer ' || n, 'polymer', true
 FROM generate_series(1, %s) AS n
 """
+NAMES_SQL: Final = "SELECT name, count(*) FROM public.teams GROUP BY name"
 KILL_SQL: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE usename LIKE 'cryoprotect%%' AND (NOT %(in_transaction)s OR state = 'idle in transaction')
@@ -76,16 +83,30 @@ class Server:
             return cursors[-1].fetchall() if cursors[-1].description else []
 
 
+def stored(server: Server) -> dict[str, int]:
+    """Return how often each team's name is stored."""
+    return {str(name): int(str(count)) for name, count in server.execute(NAMES_SQL)}
+
+
+def fill(server: Server) -> None:
+    """Migrate the server and put the records in."""
+    migrate.upgrade(database_urls(server.url, None, SECRET), secret=SECRET)
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(FILL_SQL, (RECORDS.public,))
+        for owner in OWNERS:
+            admin.execute("INSERT INTO public.user_profiles (id) VALUES (%s)", (owner,))
+        for record in RECORDS.private.items():
+            admin.execute(OWN_SQL, record)
+        admin.execute("VACUUM ANALYZE molecules")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give a migrated server with some public records."""
     folder = tmp_path_factory.mktemp("faults")
     made = Server(EmbeddedServer(folder, settings=SETTINGS), folder)
     made.start()
-    migrate.upgrade(database_urls(made.url, None, SECRET), secret=SECRET)
-    with psycopg.connect(made.url, autocommit=True) as admin:
-        admin.execute(FILL_SQL, (POLYMERS,))
-        admin.execute("VACUUM ANALYZE molecules")
+    fill(made)
     yield made
     made.stop_fast()
 

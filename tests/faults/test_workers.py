@@ -2,69 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+from uuid import uuid4
 
 import pytest
 import requests
+from werkzeug.wrappers import Response
 
+from app.services.minting import issue_token
 from tests.faults.clients import Clients, HttpCaller
-from tests.faults.conftest import POLYMERS, Server
+from tests.faults.conftest import RECORDS, Server, stored
 from tests.faults.history import OK
 from tests.faults.proxy import FaultyNetwork
-from tests.faults.test_matrix import AFTER_S, ANSWER_S, NAMES_SQL
+from tests.faults.test_matrix import ANSWER_S
+from tests.faults.web_server import Gunicorn
 from tests.plugins.database import SECRET
 
 pytestmark = pytest.mark.machine
-PROJECT: Final = Path(__file__).parents[2]
-START_TIMEOUT_S: Final = 60.0
 KILL_EVERY_S: Final = 1.0
-
-
-class Gunicorn:
-    """A web server with two workers behind the network."""
-
-    def __init__(self, database_url: str, folder: Path) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        environment = {
-            **os.environ,
-            "CRYOPROTECT_DATA_DIR": str(folder),
-            "DATABASE_URL": database_url,
-            "SUPABASE_JWT_SECRET": SECRET,
-            "WEB_CONCURRENCY": "2",
-            "RATE_LIMITS": "off",
-            "MAINTENANCE_INTERVAL_S": "0",
-            "LOG_LEVEL": "ERROR",
-        }
-        command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py"]
-        command += ["--bind", f"fd://{listener.fileno()}", "wsgi:app"]
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=PROJECT, env=environment, pass_fds=(listener.fileno(),), stdout=log, stderr=log
-            )
-        listener.close()
-
-    def wait(self) -> None:
-        """Wait until it is ready."""
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline_s and self.process.poll() is None:
-            try:
-                requests.get(f"{self.url}/health/ready", timeout=5).raise_for_status()
-            except requests.RequestException:
-                time.sleep(0.1)
-            else:
-                return
-        pytest.fail(f"gunicorn did not become ready: {self.log.read_text(errors='replace')[-2000:]}")
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +41,7 @@ def started() -> Iterator[list[Gunicorn]]:
     servers: list[Gunicorn] = []
     yield servers
     for running in servers:
-        running.process.terminate()
-        running.process.wait(START_TIMEOUT_S)
+        running.stop()
 
 
 @pytest.fixture
@@ -98,26 +58,28 @@ def gunicorn(
 
 
 def _clients(gunicorn: Gunicorn) -> Clients:
-    return Clients(lambda token: HttpCaller(gunicorn.url, token), streamed=POLYMERS)
-
-
-def _stored(server: Server) -> dict[str, int]:
-    return {str(name): int(str(count)) for name, count in server.execute(NAMES_SQL)}
+    return Clients(lambda token: HttpCaller(gunicorn.url, token), RECORDS)
 
 
 @pytest.mark.timeout(90)
 def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, server: Server):
     killed = 0
+    clients = _clients(gunicorn)
 
-    with _clients(gunicorn).at_work({"read": 8, "write": 7, "stream": 1}) as history:
-        for _ in range(4):
+    with clients.at_work({"read": 8, "write": 7, "stream": 1}) as history:
+        time.sleep(KILL_EVERY_S)
+        began_s = time.monotonic()
+        for _ in range(3):
             time.sleep(KILL_EVERY_S)
             killed += server.kill()
         healed_s = time.monotonic()
-        time.sleep(AFTER_S)
+        clients.go_on_from(healed_s)
 
-    assert killed >= 4
-    assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert killed >= 3
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     # Nobody can do a COMMIT again whose answer was lost, where there is no key; all else is done again, unseen.
     assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
 
@@ -125,11 +87,12 @@ def test_backends_killed_again_and_again_are_hardly_noticed(gunicorn: Gunicorn, 
 @pytest.mark.timeout(90)
 def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, server: Server, network: FaultyNetwork):
     alive_s: list[float] = []
+    clients = _clients(gunicorn)
 
-    with _clients(gunicorn).at_work({"read": 4, "write": 3, "stream": 1}) as history:
+    with clients.at_work({"read": 4, "write": 3, "stream": 1}) as history:
         time.sleep(0.5)
         network.freeze()
-        frozen_s = time.monotonic()
+        frozen_s = began_s = time.monotonic()
         while time.monotonic() < frozen_s + 6:
             started_s = time.monotonic()
             requests.get(f"{gunicorn.url}/health/live", timeout=5).raise_for_status()
@@ -137,12 +100,78 @@ def test_a_frozen_network_is_noticed_and_blocks_no_worker(gunicorn: Gunicorn, se
             time.sleep(0.1)
         network.thaw()
         healed_s = time.monotonic()
-        time.sleep(AFTER_S)
+        clients.go_on_from(healed_s)
 
     assert max(alive_s) < 1.0
-    assert history.violations(_stored(server), healed_s=healed_s, within_s=ANSWER_S) == []
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
     first_refusal_s = min(event.ended_s for event in history.events if event.status == 503)
     assert first_refusal_s - frozen_s < 5
+
+
+@pytest.mark.timeout(90)
+def test_writes_killed_within_their_transaction_leave_nothing_and_are_done_again(gunicorn: Gunicorn, server: Server):
+    clients = _clients(gunicorn)
+
+    with clients.at_work({"read": 3, "write": 6}) as history:
+        time.sleep(KILL_EVERY_S)
+        began_s = time.monotonic()
+        patience_s = began_s + 5
+        killed = 0
+        while killed < 4 and time.monotonic() < patience_s:
+            met = server.kill(in_transaction=True)
+            killed += met
+            # One request is done again twice at most, so none should be met three times.
+            time.sleep(0.3 if met else 0.0)
+        healed_s = time.monotonic()
+        clients.go_on_from(healed_s)
+
+    assert killed
+    assert (
+        history.violations(stored(server), healed_s=healed_s, within_s=ANSWER_S, slack_s=history.slowest_s(began_s))
+        == []
+    )
+    assert {event.code for event in history.events if event.status not in OK} <= {"outcome_unknown"}
+
+
+@pytest.mark.timeout(60)
+def test_a_stream_whose_connections_are_killed_is_whole_all_the_same(
+    gunicorn: Gunicorn, server: Server, network: FaultyNetwork
+):
+    killed = []
+    network.slow_down(0.1)
+
+    with requests.get(f"{gunicorn.url}/api/v1/molecules?format=ndjson", stream=True, timeout=20) as answer:
+        lines = answer.iter_lines()
+        ids = [json.loads(next(lines))["id"]]
+        killed.append(server.kill())
+        ids += [json.loads(line)["id"] for line in lines]
+
+    assert killed != [0]
+    assert len(ids) == len(set(ids)) == RECORDS.public
+
+
+@pytest.mark.timeout(60)
+def test_fifty_posts_with_one_key_store_one_row(gunicorn: Gunicorn, server: Server):
+    api = HttpCaller(gunicorn.url, issue_token(SECRET, role="authenticated", ttl_s=3600, sub=uuid4()))
+
+    def post(_: int) -> Response:
+        # A connection of its own, so that both workers are asked.
+        return HttpCaller(api.url, api.token).request(
+            "POST", "/teams", json={"name": "one"}, headers={"Idempotency-Key": "the key"}
+        )
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(post, range(50)))
+
+    assert stored(server) == {"one": 1}
+    first = [answer for answer in answers if answer.status_code == 201 and "Idempotent-Replayed" not in answer.headers]
+    assert len(first) == 1
+    others = [answer for answer in answers if answer not in first]
+    assert {(a.status_code, a.get_json().get("code")) for a in others} <= {(201, None), (409, "request_in_progress")}
+    assert {a.get_json()["id"] for a in answers if a.status_code == 201} == {first[0].get_json()["id"]}
 
 
 @pytest.mark.timeout(60)
