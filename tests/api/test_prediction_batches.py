@@ -48,6 +48,27 @@ def test_a_batch_is_accepted_run_and_shown(alice: Api, run_jobs: Callable[..., N
     assert {item["conditions"]["temperature_k"] for item in stored} == {265.0}
 
 
+def test_a_batch_keeps_the_protocol_that_it_was_asked_about(alice: Api, run_jobs: Callable[..., None]):
+    mixture = mixed(alice)
+    steps = [{"duration_min": 1, "fraction": 0.5}, {"duration_min": 5}]
+    conditions = {
+        "temperature_k": 295,
+        "cell_type": "human sperm",
+        "protocol": {"steps": steps, "cell_diameter_um": 5, "inactive_volume_fraction": 0.4},
+    }
+    question = {"properties": ["cell_volume"], "conditions": conditions}
+    batch = alice.post("/predictions/batch", {**question, "mixture_ids": [mixture]}).get_json()["id"]
+
+    run_jobs()
+
+    shown = alice.get(f"/predictions/batch/{batch}").get_json()
+    assert (shown["state"], shown["added_count"], shown["refused"]) == ("finished", 1, [])
+    (kept,) = alice.get("/predictions?property_type=cell_volume").get_json()["data"]
+    again = alice.post(f"/mixtures/{mixture}/predictions", question).get_json()
+    assert (again["existing"], again["data"][0]["id"]) == (1, kept["id"])
+    assert kept["in_domain"]
+
+
 def test_a_filter_takes_what_the_caller_sees_and_the_batch_what_it_may_change(
     alice: Api, bob: Api, service: Api, run_jobs: Callable[..., None]
 ):
