@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from api.common.fields import Number, Text
+from api.common.fields import Number, Table, Text
 from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema, Reference
 from app.science.models.cases import ISOTONIC_OSMOL_KG, Conditions, Protocol, Step
 from app.science.models.membrane_transport import MAX_STEPS
@@ -143,7 +143,7 @@ class BatchSchema(QuestionSchema):
     """Mixtures that the models are asked about, later: those of a list, or those that a filter lets through."""
 
     mixture_ids = fields.List(fields.UUID(), validate=validate.Length(1, MAX_MIXTURES))
-    filter = fields.Dict(
+    filter = Table(
         keys=fields.String(validate=validate.Length(1, 100)),
         values=fields.String(validate=validate.Length(0, 10_000)),
         metadata={

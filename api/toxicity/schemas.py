@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from api.common.fields import Flag, Number, Text
+from api.common.fields import Flag, Number, Table, Text
 from app.domain.experiments import Relation
 from app.domain.toxicity import Assay, Endpoint, HitCall, NewToxicityResult, called, contradictions
 from app.science.models.cases import Conditions
@@ -79,7 +79,7 @@ class AssaySchema(Schema):
         validate=validate.Range(0, _MAX_EXPOSURE_H),
         metadata={"description": "Time of exposure, hours."},
     )
-    annotations = fields.Dict(
+    annotations = Table(
         keys=fields.String(validate=validate.Length(1, 100)),
         values=Text(validate=validate.Length(1, 10_000)),
         load_default=dict,
