@@ -10,7 +10,7 @@ from api.common.fields import Number, Table, Text
 from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema, Reference
 from app.science.models.cases import ISOTONIC_OSMOL_KG, Conditions, Protocol, Step
 from app.science.models.membrane_transport import MAX_STEPS
-from app.science.models.registry import MODELS, PROPERTIES
+from app.science.models.registry import MODELS, PROPERTIES, select
 from app.science.optimization import MAX_CANDIDATES, OBJECTIVES, QUANTITIES, Constraint
 from app.services.optimize_mixtures import StatedCandidate, Wish
 from app.services.predict_properties import Question
@@ -122,6 +122,14 @@ class QuestionSchema(Schema):
         validate=validate.Length(1, 100),
         metadata={"description": "By name, all versions of it, or as name@version."},
     )
+
+    @validates_schema
+    def refuse_nothing(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse models of which none predicts what is asked."""
+        properties = set(data.get("properties", ()))
+        if properties and not any(properties & model.properties.keys() for model in select(data.get("models", ()))):
+            msg = f"none of these predicts {', '.join(sorted(properties))}"
+            raise ValidationError(msg, "models")
 
     @post_load
     def ask(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
