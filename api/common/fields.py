@@ -27,6 +27,19 @@ class Text(fields.String):
         return stripped
 
 
+class Table(fields.Dict):
+    """An object of names that are not known before; what is wrong with an entry is said at its name."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return super()._deserialize(value, attr, data, **kwargs)
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            entries = error.messages.items()
+            raise ValidationError({name: said.get("key") or said["value"] for name, said in entries}) from error
+
+
 class Flag(fields.Boolean):
     """True or false and nothing that merely means it."""
 

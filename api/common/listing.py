@@ -10,7 +10,7 @@ import datetime as dt
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlencode
@@ -104,7 +104,7 @@ def read_list(listing: Listing, within: tuple[Scope, UUID] | None = None) -> Lis
     """
     args = _once(request.args)
     known = parameters_of(listing)
-    filters = read_filters(listing, {name: text for name, text in args.items() if name not in known})
+    filters = read_filters(listing, {name: text for name, text in args.items() if name not in known}, sorted(known))
     if "modified_after" in args:
         # What never changes has been modified when it was made.
         moment = "updated_at" if "updated_at" in listing.by_name else "created_at"
@@ -130,14 +130,16 @@ def parameters_of(listing: Listing) -> frozenset[str]:
     return LIST_PARAMETERS | {"q"} if listing.search else LIST_PARAMETERS
 
 
-def read_filters(listing: Listing, args: Mapping[str, str]) -> tuple[Filter, ...]:
+def read_filters(listing: Listing, args: Mapping[str, str], beside: Sequence[str] = ()) -> tuple[Filter, ...]:
     """Return the filters that parameters stand for, in the order of their names.
+
+    `beside` are parameters that are no filters and could be meant, too.
 
     Raises:
         MalformedError: A field or operator is unknown.
         InvalidError: A value is of the wrong kind.
     """
-    return tuple(_filter(listing, name, text) for name, text in sorted(args.items()))
+    return tuple(_filter(listing, name, text, beside) for name, text in sorted(args.items()))
 
 
 def next_link(cursor: str) -> str:
@@ -218,11 +220,11 @@ def _search(text: str | None) -> str | None:
     return text
 
 
-def _filter(listing: Listing, parameter: str, text: str) -> Filter:
+def _filter(listing: Listing, parameter: str, text: str, beside: Sequence[str]) -> Filter:
     name, marker, operator = parameter.partition("__")
     field = listing.by_name.get(name)
     if field is None or not field.operators:
-        known = sorted(parameters_of(listing)) + sorted(item.name for item in listing.fields if item.operators)
+        known = [*beside, *sorted(item.name for item in listing.fields if item.operators)]
         msg = f"unknown parameter {parameter[:100]!r}; known: {', '.join(known)}"
         raise MalformedError(msg, code="unknown_parameter")
     operator = operator if marker else "exact"

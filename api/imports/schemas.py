@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.common.fields import Text
+from api.common.fields import Table, Text
 from app.importers.download import MAX_URL_LENGTH
 from app.services.ask_for_import import BY_ADDRESS, FILE, SOURCES, TOX21
 
@@ -60,13 +60,13 @@ class NewImportSchema(Schema):
             "example": "https://ftp.ebi.ac.uk/pub/databases/chembl/ChEMBLdb/latest/chembl_36_chemreps.txt.gz",
         },
     )
-    columns = fields.Dict(
+    columns = Table(
         keys=Text(validate=validate.Length(1, 100)),
         values=Text(validate=validate.Length(1, 500)),
         validate=validate.Length(1, MAX_OPTIONS),
         metadata={"description": "Of a table: what we call a column, and what its head says."},
     )
-    options = fields.Dict(
+    options = Table(
         keys=Text(validate=validate.Length(1, 100)),
         values=fields.Raw(),
         validate=validate.Length(1, MAX_OPTIONS),

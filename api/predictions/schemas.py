@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from api.common.fields import Number, Text
+from api.common.fields import Number, Table, Text
 from api.mixtures.schemas import MAX_COMPONENTS, ComponentSchema, Reference
 from app.science.models.cases import ISOTONIC_OSMOL_KG, Conditions, Protocol, Step
 from app.science.models.membrane_transport import MAX_STEPS
-from app.science.models.registry import MODELS, PROPERTIES
+from app.science.models.registry import MODELS, PROPERTIES, select
 from app.science.optimization import MAX_CANDIDATES, OBJECTIVES, QUANTITIES, Constraint
 from app.services.optimize_mixtures import StatedCandidate, Wish
 from app.services.predict_properties import Question
@@ -123,6 +123,14 @@ class QuestionSchema(Schema):
         metadata={"description": "By name, all versions of it, or as name@version."},
     )
 
+    @validates_schema
+    def refuse_nothing(self, data: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - marshmallow's own
+        """Refuse models of which none predicts what is asked."""
+        properties = set(data.get("properties", ()))
+        if properties and not any(properties & model.properties.keys() for model in select(data.get("models", ()))):
+            msg = f"none of these predicts {', '.join(sorted(properties))}"
+            raise ValidationError(msg, "models")
+
     @post_load
     def ask(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
         """Return the body with the value object in it."""
@@ -143,7 +151,7 @@ class BatchSchema(QuestionSchema):
     """Mixtures that the models are asked about, later: those of a list, or those that a filter lets through."""
 
     mixture_ids = fields.List(fields.UUID(), validate=validate.Length(1, MAX_MIXTURES))
-    filter = fields.Dict(
+    filter = Table(
         keys=fields.String(validate=validate.Length(1, 100)),
         values=fields.String(validate=validate.Length(0, 10_000)),
         metadata={

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Final
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from api.common.fields import Flag, Number, Text
+from api.common.fields import Flag, Number, Table, Text
 from app.domain.experiments import Relation
 from app.domain.toxicity import Assay, Endpoint, HitCall, NewToxicityResult, called, contradictions
 from app.science.models.cases import Conditions
-from database.repositories.toxicity_scores import Selection
+from database.repositories.toxicity_scores import ALL, Selection
 
 MAX_FLAGS: Final = 50
 MAX_ENDPOINTS: Final = 20
@@ -79,7 +79,7 @@ class AssaySchema(Schema):
         validate=validate.Range(0, _MAX_EXPOSURE_H),
         metadata={"description": "Time of exposure, hours."},
     )
-    annotations = fields.Dict(
+    annotations = Table(
         keys=fields.String(validate=validate.Length(1, 100)),
         values=Text(validate=validate.Length(1, 10_000)),
         load_default=dict,
@@ -176,24 +176,29 @@ class NewToxicityResultSchema(Schema):
         )
 
 
+def _selection(endpoint: str | None, cell_type: str | None) -> Selection:
+    # Answers and the ranking say `all` where nothing is chosen, so clients say it, too.
+    return Selection(None if endpoint == ALL else endpoint, None if cell_type == ALL else cell_type)
+
+
 class SelectionQuerySchema(Schema):
     """Which assays a score rests on."""
 
     endpoint = fields.String(
         load_default=None,
         validate=validate.Length(1, 80),
-        metadata={"description": "Only assays of this endpoint; all scored ones if not said."},
+        metadata={"description": "Only assays of this endpoint; all scored ones if not said, or `all`."},
     )
     cell_type = fields.String(
         load_default=None,
         validate=validate.Length(1, 200),
-        metadata={"description": "Only assays on these cells; all if not said."},
+        metadata={"description": "Only assays on these cells; all if not said, or `all`."},
     )
 
     @post_load
     def make(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
         """Return the value object under its name."""
-        return {"selection": Selection(data["endpoint"], data["cell_type"])}
+        return {"selection": _selection(data["endpoint"], data["cell_type"])}
 
 
 class MixtureScoreQuerySchema(Schema):
@@ -203,7 +208,7 @@ class MixtureScoreQuerySchema(Schema):
     assay_cell_type = fields.String(
         load_default=None,
         validate=validate.Length(1, 200),
-        metadata={"description": "Only assays on these cells; all if not said."},
+        metadata={"description": "Only assays on these cells; all if not said, or `all`."},
     )
     cell_type = fields.String(
         load_default=None,
@@ -223,7 +228,7 @@ class MixtureScoreQuerySchema(Schema):
     def make(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's own
         """Return the value objects under their names."""
         return {
-            "selection": Selection(data["endpoint"], data["assay_cell_type"]),
+            "selection": _selection(data["endpoint"], data["assay_cell_type"]),
             "conditions": Conditions(
                 temperature_k=data["temperature_k"], exposure_min=data["exposure_min"], cell_type=data["cell_type"]
             ),

@@ -21,6 +21,9 @@ _REGISTRY.define("osmole = [osmotic_amount] = osmol = Osm = osm")
 _MAX_UNIT_LENGTH: Final = 50
 _SUPERSCRIPTS: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 _SPELLINGS: Final = str.maketrans({".": "*", "·": "*", "⋅": "*", "\u00d7": "*", "\u2212": "-", "℃": "°C", "℉": "°F"})
+_TEMPERATURE: Final = "K"
+# As pint calls degrees that have no zero: a depression of the freezing point is no freezing point.
+_DIFFERENCE: Final = re.compile("delta_|\u0394")
 _PART: Final = re.compile(
     r"""
     \s*(?:
@@ -40,6 +43,9 @@ def convert(value: float, unit: str, target: str) -> float:
     """
     if unit == target:
         return value
+    if target == _TEMPERATURE and _DIFFERENCE.search(unit):
+        msg = f"{unit!r} is a difference of temperatures, not a temperature"
+        raise InvalidError(msg)
     factor, offset = _conversion(unit, target)
     return _rounded(value * factor + offset)
 

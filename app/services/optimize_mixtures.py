@@ -73,10 +73,20 @@ def optimize(molecules: MoleculeReader, wish: Wish) -> Front:
         raise UnavailableError(msg, code="busy", retry_after_s=_RETRY_AFTER_S)
     try:
         # A thread of its own: the worker's other requests go on meanwhile.
-        found = get_hub().threadpool.apply(front, (problem, wish.seed))
+        found = get_hub().threadpool.apply(_searched, (problem, wish.seed))
     finally:
         _under_way.release()
+    if isinstance(found, InvalidError):
+        raise found
     return Front(problem, found, known)
+
+
+def _searched(problem: Problem, seed: int) -> list[Found] | InvalidError:
+    """Return the front, or why there is none: what a thread raises is printed as if it were an error of ours."""
+    try:
+        return front(problem, seed)
+    except InvalidError as error:
+        return error
 
 
 def _candidates(molecules: MoleculeReader, stated: Sequence[StatedCandidate]) -> dict[str, Match]:

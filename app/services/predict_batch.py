@@ -64,4 +64,4 @@ def _predict(session: WriteSession, mixture_ids: Sequence[UUID], question: Quest
 
 
 def _question(asked: Mapping[str, Any]) -> Question:
-    return Question(Conditions(**asked["conditions"]), tuple(asked["properties"]), tuple(asked["models"]))
+    return Question(Conditions.of(asked["conditions"]), tuple(asked["properties"]), tuple(asked["models"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -39,9 +40,9 @@ def score_stored_mixture(
     components = [scores[component["molecule_id"]] for component in present]
     molalities, why_not = _molalities(stored, present)
     whole = _whole(components, molalities, why_not)
-    total = sum(molalities)
     amounts: list[dict[str, float | None]] = [
-        {"molality_mol_kg": molality, "share": molality / total} for molality in molalities
+        {"molality_mol_kg": molality, "share": share}
+        for molality, share in zip(molalities, _shares(molalities), strict=True)
     ] or [{"molality_mol_kg": None, "share": None} for _ in components]
     document = {
         "mixture_id": mixture_id,
@@ -57,19 +58,27 @@ def score_stored_mixture(
 def _molalities(stored: Composition, components: Sequence[dict[str, Any]]) -> tuple[list[float], str | None]:
     try:
         parts = [stored_solute(component, "").part for component in components]
-        return converted(parts, solvent_named(stored.solvent), AmountUnit.MOLALITY, ""), None
+        molalities = converted(parts, solvent_named(stored.solvent), AmountUnit.MOLALITY, "")
     except InvalidError as error:
         return [], error.detail
+    if molalities and not 0.0 < max(molalities) < math.inf:
+        return [], "the amounts are beyond all measure"
+    return molalities, None
+
+
+def _shares(molalities: Sequence[float]) -> list[float]:
+    # Against the largest first: the sum of amounts that a number just holds may be more than any holds.
+    parts = [molality / max(molalities) for molality in molalities]
+    return [part / sum(parts) for part in parts]
 
 
 def _whole(components: Sequence[dict[str, Any]], molalities: Sequence[float], why_not: str | None) -> MixtureScore:
     if why_not is not None:
         return MixtureScore(None, 0.0, 0.0, f"shares in mol are not known: {why_not}")
-    total = sum(molalities)
     return score_mixture(
         [
-            MolarScore(molality / total, score["score"], score["coverage"], score["confidence"])
-            for score, molality in zip(components, molalities, strict=True)
+            MolarScore(share, score["score"], score["coverage"], score["confidence"])
+            for score, share in zip(components, _shares(molalities), strict=True)
         ]
     )
 

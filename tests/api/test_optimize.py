@@ -49,6 +49,12 @@ def test_an_answer_can_be_kept_as_a_mixture(alice: Api):
     assert alice.post("/mixtures", {"name": "best", "components": components}).status_code == 201
 
 
+def test_a_refusal_is_no_error_in_the_log(alice: Api, capfd: pytest.CaptureFixture[str]):
+    problem(alice.post(PATH, {**BODY, "solvent": "ethanol"}), 422, "infeasible")
+
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_search_takes_a_token(anon: Api):
     problem(anon.post(PATH, BODY), 401)
 

@@ -278,6 +278,7 @@ def test_a_polymer_without_a_molar_mass_is_refused(admin: psycopg.Connection, an
         ({"properties": ["colour"]}, "/properties/0"),
         ({"models": ["osmotic_virial", "guess"]}, "/models/1"),
         ({"models": ["osmotic_virial@9"]}, "/models/0"),
+        ({"models": ["warner_2022"], "properties": ["freezing_point"]}, "/models"),
         ({"model": "osmotic_virial"}, "/model"),
     ],
 )

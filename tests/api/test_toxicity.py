@@ -415,6 +415,36 @@ def test_a_mixture_without_data_has_no_score_and_a_reason(anon: Api, mixture: st
     assert anon.get(f"/toxicity/mixtures/{uuid4()}/score").status_code == 404
 
 
+@pytest.mark.parametrize(("amount", "unit"), [(5e-324, "%w/w"), (1.7e308, "mol/kg")])
+def test_amounts_at_the_edge_of_all_numbers_give_a_score_or_a_reason(
+    service: Api, anon: Api, glycerol: str, amount: float, unit: str
+):
+    dmso = service.post("/molecules", DMSO).get_json()["id"]
+    components = [{"molecule_id": molecule, "amount": amount, "unit": unit} for molecule in (glycerol, dmso)]
+    mixture = service.post("/mixtures", {"name": "CPA", "components": components}).get_json()["id"]
+    batch(service, [hit(glycerol), hit("Dimethyl sulfoxide", "inactive")])
+
+    score = anon.get(f"/toxicity/mixtures/{mixture}/score").get_json()
+
+    if unit == "%w/w":
+        assert (score["score"], score["reason"]) == (
+            None, "shares in mol are not known: the amounts are beyond all measure",
+        )  # fmt: skip
+    else:
+        assert (score["score"], [item["share"] for item in score["components"]]) == (0.5, [0.5, 0.5])
+
+
+def test_all_means_every_endpoint_and_cell_type_wherever_it_is_asked_for(
+    service: Api, anon: Api, mixture: str, glycerol: str
+):
+    batch(service, [hit(glycerol), hit(glycerol, "inactive", assay=P53)])
+
+    for path, cells in ((f"molecules/{glycerol}", "cell_type"), (f"mixtures/{mixture}", "assay_cell_type")):
+        score = anon.get(f"/toxicity/{path}/score")
+        same = anon.get(f"/toxicity/{path}/score?endpoint=all&{cells}=all")
+        assert (same.status_code, same.get_json()) == (200, score.get_json())
+
+
 def test_survival_is_of_a_stated_exposure_of_stated_cells(anon: Api, mixture: str):
     path = f"/toxicity/mixtures/{mixture}/score?temperature_k=298.15&exposure_min=30"
 

@@ -207,6 +207,11 @@ def test_an_uncertain_inactive_volume_makes_the_answer_less_certain():
         (Composition({solutes.DMSO: 1.0}, MASSES), protocol(Step(5)), ISLET, 290.0, "inactive volume of newborn pig"),
         (GLYCOL, protocol(Step(5)), OOCYTE, None, "needs a temperature"),
         (GLYCOL, protocol(Step(5)), OOCYTE, 310.15, "310.15 K is outside 294.65-298.65 K"),
+        (GLYCOL, protocol(Step(5), diameter=1e-300), OOCYTE, 296.65, "cells of 0.2-5000 um"),
+        (GLYCOL, protocol(Step(5), diameter=0.1), OOCYTE, 296.65, "cells of 0.2-5000 um"),
+        (GLYCOL, protocol(Step(5), diameter=1e6), OOCYTE, 296.65, "cells of 0.2-5000 um"),
+        (GLYCOL, protocol(Step(5), inactive=0.999999999), OOCYTE, 296.65, "inactive volume up to 0.9"),
+        (GLYCOL, protocol(Step(5), Step(5e-324)), OOCYTE, 296.65, "at least 0.001 min"),
         (GLYCOL, protocol(Step(1500)), OOCYTE, 296.65, "at most 1440 min"),
         (GLYCOL, protocol(Step(5, impermeant_osmolality_osmol_kg=11.0)), OOCYTE, 296.65, "far from ideal"),
         (WATER, protocol(Step(60, impermeant_osmolality_osmol_kg=0.01)), OOCYTE, 296.65, "times its isotonic volume"),
@@ -221,6 +226,19 @@ def test_what_the_model_cannot_say_is_refused_with_the_reason(
     assert len(answers) == 3
     assert all(answer.value is None and not answer.in_domain for answer in answers.values())
     assert all(answer.reason and reason in answer.reason for answer in answers.values())
+
+
+@pytest.mark.parametrize("diameter", [0.2, 10.0, 5000.0])
+@pytest.mark.parametrize("inactive", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("osmolality", [0.2, 10.0])
+def test_no_cell_within_the_limits_is_smaller_than_what_is_inactive_in_it(
+    diameter: float, inactive: float, osmolality: float
+):
+    step = Step(720, impermeant_osmolality_osmol_kg=osmolality)
+    short = Step(0.001, impermeant_osmolality_osmol_kg=osmolality)
+    answers = volumes(WATER, protocol(short, step, diameter=diameter, inactive=inactive))
+
+    assert inactive < number(answers, "cell_volume_minimum") <= 1.0
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,14 @@ def test_a_value_converts_to_what_a_table_would_say(value: float, unit: str, tar
     assert convert(value, unit, target) == expected
 
 
+@pytest.mark.parametrize("unit", ["delta_degC", "delta_degF", "delta_celsius", "\u0394celsius", " delta_degC "])
+def test_a_difference_of_temperatures_is_no_temperature(unit: str):
+    with pytest.raises(InvalidError, match="difference of temperatures"):
+        convert(10, unit, "K")
+    assert convert_difference(9, unit, "K") in {5, 9}
+    assert convert(9, unit + "/min", "K/min") in {5, 9}
+
+
 @pytest.mark.parametrize("unit", KEPT_UNITS)
 def test_every_unit_that_values_are_kept_in_can_be_converted_to(unit: str):
     assert convert(2.5, unit, unit) == 2.5

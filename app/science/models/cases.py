@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from app.errors import InvalidError
 from app.science.composition import WATER_NAMES
@@ -131,6 +131,19 @@ class Conditions:
     def said(self) -> dict[str, Any]:
         """Return what is said, as JSON has it."""
         return _without_none(asdict(self))
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Self:
+        """Return the conditions that JSON says.
+
+        Raises:
+            InvalidError: It says what is no condition.
+        """
+        protocol = said.get("protocol")
+        if protocol is None:
+            return cls(**said)
+        steps = tuple(Step(**step) for step in protocol["steps"])
+        return cls(**{**said, "protocol": Protocol(**{**protocol, "steps": steps})})
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,12 @@ from app.science.models.model import Answer, Curve, Model, Parameter
 GAS_CONSTANT_L_ATM_MOL_K: Final = 0.082057366
 MAX_STEPS: Final = 20
 MAX_DURATION_MIN: Final = 1440.0
+# Nobody changes a bath faster than this, 60 ms; over next to no time the solver's steps vanish and it never ends.
+MIN_STEP_MIN: Final = 0.001
+# From bacteria to the eggs of frogs. The smaller a cell, the stiffer its equations.
+CELL_DIAMETER_UM: Final = (0.2, 5000.0)
+# Animal cells have 0.2-0.6. Near 1 there is no water left to tell anything of.
+MAX_INACTIVE_FRACTION: Final = 0.9
 # General knowledge, no source read: membranes give way near it, red cells before.
 BURSTING_VOLUME: Final = 2.0
 CURVE_POINTS: Final = 200
@@ -82,6 +88,9 @@ def cell_volumes(baths: Sequence[Bath], membranes: Sequence[Membrane]) -> tuple[
             rtol=_RELATIVE_TOLERANCE,
             atol=1e-9,
         )
+        if not solution.success:
+            msg = "the equations of this protocol could not be solved"
+            raise _RefusalError(msg)
         state = solution.y[:, -1]
         moments = _between(solution.t)
         inside = np.split(cast("OdeSolution", solution.sol)(moments), 2)
@@ -218,6 +227,16 @@ def _shape(protocol: Protocol, cell: Cell) -> _Shape:
     if ratio is None:
         msg = "the model needs conditions.protocol.cell_diameter_um or surface_to_volume_per_um"
         raise _RefusalError(msg)
+    if inactive[0] > MAX_INACTIVE_FRACTION:
+        msg = f"the model holds for cells with an inactive volume up to {MAX_INACTIVE_FRACTION:g}, not {inactive[0]:g}"
+        raise _RefusalError(msg)
+    smallest, largest = CELL_DIAMETER_UM
+    if not 6.0 / largest <= ratio <= 6.0 / smallest:
+        msg = (
+            f"the model holds for cells of {smallest:g}-{largest:g} um, "
+            f"a surface to volume of {6.0 / largest:g}-{6.0 / smallest:g} per um"
+        )
+        raise _RefusalError(msg)
     return _Shape(*inactive, ratio)
 
 
@@ -241,6 +260,9 @@ def _refuse_outside(baths: Sequence[Bath], cell: Cell) -> None:
     strange = [bath.temperature_k for bath in baths if not low - 1e-6 <= bath.temperature_k <= high + 1e-6]
     if strange:
         msg = f"{strange[0]:g} K is outside {low:g}-{high:g} K, where {cell.name} was measured"
+        raise _RefusalError(msg)
+    if any(bath.duration_min < MIN_STEP_MIN for bath in baths):
+        msg = f"a step takes at least {MIN_STEP_MIN:g} min"
         raise _RefusalError(msg)
     if sum(bath.duration_min for bath in baths) > MAX_DURATION_MIN:
         msg = f"a protocol takes at most {MAX_DURATION_MIN:g} min"
