@@ -19,7 +19,7 @@ from app.services.minting import issue_token
 from config import Settings
 from database.replicas import ReplicaState
 from database.urls import database_urls
-from tests.faults.conftest import POLYMERS, Server
+from tests.faults.conftest import RECORDS, Server
 from tests.faults.proxy import FaultyNetwork
 from tests.faults.standby import MARK_SQL, Standby, make_standby
 from tests.plugins.api import Api, close
@@ -135,9 +135,9 @@ def test_standbys_answer_reads_in_turn(standby: Standby, another: Standby, new_w
     stream = api.get("/molecules?format=ndjson").data.splitlines()
 
     assert all(page["data"] == pages[0]["data"] for page in pages)
-    assert len(stream) == POLYMERS
+    assert len(stream) == RECORDS.public
     # A stream of three pages stays where it began.
-    assert sorted(answered(worker)) == [5, 5 + POLYMERS // 1000 + 1]
+    assert sorted(answered(worker)) == [5, 5 + RECORDS.public // 1000 + 1]
     assert [state.passed_on for state in states(worker)] == [0, 0]
 
 
