@@ -14,8 +14,8 @@ from typing import Final
 
 from migrations.run import run
 
-revision = "0022_jobs"
-down_revision = "0021_import_runs"
+revision = "0020_jobs"
+down_revision = "0019_import_runs"
 
 UPGRADE_SQL: Final = """
 -- As the library has them.

@@ -10,7 +10,7 @@ from typing import Final
 
 from migrations.run import run
 
-revision = "0020_published_mixtures"
+revision = "0018_published_mixtures"
 down_revision = "0017_toxicity_scores"
 
 UPGRADE_SQL: Final = """

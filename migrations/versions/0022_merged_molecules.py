@@ -11,8 +11,8 @@ from typing import Final
 
 from migrations.run import run
 
-revision = "0025_merged_molecules"
-down_revision = "0024_request_budgets"
+revision = "0022_merged_molecules"
+down_revision = "0021_request_budgets"
 
 UPGRADE_SQL: Final = """
 CREATE OR REPLACE FUNCTION private.share_molecule() RETURNS trigger

@@ -11,8 +11,8 @@ from typing import Final
 
 from migrations.run import run
 
-revision = "0024_request_budgets"
-down_revision = "0022_jobs"
+revision = "0021_request_budgets"
+down_revision = "0020_jobs"
 
 UPGRADE_SQL: Final = """
 CREATE TABLE private.request_budgets (

@@ -12,8 +12,8 @@ from typing import Final
 
 from migrations.run import run
 
-revision = "0021_import_runs"
-down_revision = "0020_published_mixtures"
+revision = "0019_import_runs"
+down_revision = "0018_published_mixtures"
 
 UPGRADE_SQL: Final = """
 ALTER TABLE public.import_runs
