@@ -36,14 +36,18 @@ from app.domain.callers import SERVICE
 from app.errors import CryoProtectError, UnavailableError
 from app.seed import RELEASE
 from database.repositories.base import Document
+from database.repositories.maintenance import MaintenanceReader
 from database.repositories.profiles import ProfileReader, ProfileRepository
 from database.repositories.system import SystemRepository
+from database.session import ReadSession
 
 blueprint: Final = Blueprint("system", __name__)
 root: Final = Blueprint("root", __name__, template_folder="templates")
 api: Final = Api(blueprint)
 _JSON: Final = "application/json"
 READY_WAIT_S: Final = 2.0
+PATIENCE_S: Final = 60.0
+"""For how long a job may wait for a worker that nobody has heard of."""
 """For a connection: a load balancer that asks gives up soon, and has then learned nothing."""
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
@@ -170,6 +174,9 @@ def ready() -> Response:
     reasons += [f"pool_saturated: {pool.name}" for pool in pools if pool.saturated]
     replicas = database.replica_states
     reasons += [f"replica_not_used: {replica.name} {replica.reason}" for replica in replicas if replica.reason]
+    queue = MaintenanceReader(_past_the_breaker()).state(limit_s=READY_WAIT_S)
+    if not queue.workers and any(item.oldest_s > PATIENCE_S for item in queue.queues):
+        reasons.append("no_worker: jobs wait, and no worker was heard of within a minute")
     said = {
         "status": "degraded" if reasons else "ok",
         "database": "ok",
@@ -178,15 +185,23 @@ def ready() -> Response:
         "breaker": database.breaker.state.value,
         "pools": [asdict(pool) for pool in pools],
         "replicas": [asdict(replica) for replica in replicas],
+        "queue": {
+            "workers": queue.workers,
+            "waiting": sum(item.waiting for item in queue.queues),
+            "oldest_waiting_s": max(item.oldest_s for item in queue.queues),
+        },
     }
     return Response(dumps(said), content_type=_JSON, headers={"Cache-Control": "no-store"})
 
 
+def _past_the_breaker() -> ReadSession:
+    """Return a session that asks the database itself, not what is thought of it."""
+    return services().database.reading(SERVICE, wait_s=READY_WAIT_S, anyway=True)
+
+
 def _revision() -> str | None:
-    # Past the breaker: this asks the database itself, not what is thought of it.
-    reading = services().database.reading(SERVICE, wait_s=READY_WAIT_S, anyway=True)
     try:
-        return SystemRepository(reading).revision()
+        return SystemRepository(_past_the_breaker()).revision()
     except CryoProtectError:
         raise
     except Exception as error:

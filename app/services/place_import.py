@@ -34,7 +34,7 @@ def place_import(
     if url is None or run.state not in {"queued", "running"}:
         return None
     # The name tells its format. Folder and run keep two imports of one name apart.
-    name = _UNUSUAL.sub("_", urlsplit(url).path.rpartition("/")[2])[-_LONGEST_NAME:] or "file"
+    name = _UNUSUAL.sub("_", urlsplit(url).path.rpartition("/")[2])[-_LONGEST_NAME:].lstrip(".") or "file"
     file = folder / str(run_id) / name
     try:
         digest = _fetched(url, file, run.parameters.get("sha256"), allowed, keep_going)

@@ -103,6 +103,7 @@ def test_ready_names_the_revision_that_the_database_is_at(visitor: Api):
         "breaker": "closed",
         "reasons": [],
         "replicas": [],
+        "queue": {"workers": 0, "waiting": 0, "oldest_waiting_s": 0},
     }
     assert [pool["name"] for pool in pools] == ["cryoprotect request", "cryoprotect service"]
     assert all(set(pool) == {"name", "min_size", "max_size", "size", "in_use", "waiting"} for pool in pools)
@@ -119,6 +120,20 @@ def test_a_service_whose_pool_is_full_is_degraded_and_still_ready(make_app: Call
     assert (full.status_code, full.get_json()["status"]) == (200, "degraded")
     assert full.get_json()["reasons"] == ["pool_saturated: cryoprotect request"]
     assert (free.status_code, free.get_json()["status"]) == (200, "ok")
+
+
+def test_jobs_that_nobody_works_at_make_the_service_degraded(visitor: Api, admin: psycopg.Connection):
+    admin.execute(
+        "INSERT INTO jobs.procrastinate_jobs (queue_name, task_name, args) VALUES ('imports', 'nothing', '{}')"
+    )
+    admin.execute("UPDATE jobs.procrastinate_events SET at = at - interval '5 minutes'")
+
+    body = visitor.get("//health/ready").get_json()
+
+    assert body["status"] == "degraded"
+    assert body["reasons"] == ["no_worker: jobs wait, and no worker was heard of within a minute"]
+    assert (body["queue"]["workers"], body["queue"]["waiting"]) == (0, 1)
+    assert body["queue"]["oldest_waiting_s"] >= 300
 
 
 @pytest.mark.parametrize(("probes", "state"), [(0, "open"), (1, "half_open")])
