@@ -128,7 +128,10 @@ def test_jobs_that_nobody_works_at_make_the_service_degraded(visitor: Api, admin
     )
     admin.execute("UPDATE jobs.procrastinate_events SET at = at - interval '5 minutes'")
 
-    body = visitor.get("//health/ready").get_json()
+    try:
+        body = visitor.get("//health/ready").get_json()
+    finally:
+        admin.execute("TRUNCATE jobs.procrastinate_jobs CASCADE")
 
     assert body["status"] == "degraded"
     assert body["reasons"] == ["no_worker: jobs wait, and no worker was heard of within a minute"]
