@@ -130,7 +130,7 @@ class Settings:
             log_level=_choice(env, "LOG_LEVEL", cls.log_level, "DEBUG", "INFO", "WARNING", "ERROR"),
             database_url=database_url,
             database_direct_url=_url(env, "DATABASE_DIRECT_URL", "postgresql", "postgres"),
-            database_replica_urls=_replica_urls(env),
+            database_replica_urls=_replica_urls(env, "DATABASE_REPLICA_URLS"),
             replica_max_lag_s=_number(env, "REPLICA_MAX_LAG_S", cls.replica_max_lag_s, 0.0, 3600.0),
             pool_min=_number(env, "POOL_MIN", cls.pool_min, 0, 1000),
             pool_max=_number(env, "POOL_MAX", 1, 1, 1000) if env.get("POOL_MAX") else None,
@@ -233,8 +233,7 @@ def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     return _checked_url(name, text, *schemes) if text else None
 
 
-def _replica_urls(env: Mapping[str, str]) -> tuple[str, ...]:
-    name = "DATABASE_REPLICA_URLS"
+def _replica_urls(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     texts = _BEFORE_URL.split(env.get(name) or "")
     urls = tuple(_checked_url(name, text.strip(), "postgresql", "postgres") for text in texts if text.strip())
     if urls and not env.get("DATABASE_URL"):

@@ -12,7 +12,12 @@ _FLAG: Final = {"type": "boolean"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _METHOD: Final = record(description=TEXT, equation=OPTIONAL_TEXT, parameters={"type": "object"})
 _QUESTION: Final = record(
-    conditions=record(temperature_k=_OPTIONAL_NUMBER, exposure_min=_OPTIONAL_NUMBER, cell_type=OPTIONAL_TEXT),
+    conditions=record(
+        temperature_k=_OPTIONAL_NUMBER,
+        exposure_min=_OPTIONAL_NUMBER,
+        cell_type=OPTIONAL_TEXT,
+        protocol={"type": ["object", "null"]},
+    ),
     properties=array(TEXT),
     models=array(TEXT),
 )

@@ -31,11 +31,11 @@ from api.predictions.schemas import (
 )
 from app.domain.mixtures import AmountUnit
 from app.errors import Fault, InvalidError, MalformedError, NotFoundError
-from app.science.models.model import Model, Prediction, StructureModel
+from app.science.models.model import Model, StructureModel
 from app.science.models.registry import CATALOGUE
 from app.services.optimize_mixtures import Front, optimize
 from app.services.predict_batch import ask_for_batch
-from app.services.predict_properties import Question, predict_mixture, predict_molecule, predict_stated, rounded
+from app.services.predict_properties import Question, predict_mixture, predict_molecule, predict_stated, rounded, told
 from database.listing import Filter, ListRequest, Shape, Sort
 from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, MixtureReader
@@ -92,7 +92,7 @@ class EvaluationResource(Resource):
     def post(self, data: dict[str, Any]) -> Response:
         """Ask the models about a composition; nothing is stored."""
         predictions = predict_stated(MoleculeReader(reading()), **data)
-        return Response(dumps({"predictions": [_told(item) for item in predictions]}), content_type=JSON_TYPE)
+        return Response(dumps({"predictions": [told(item) for item in predictions]}), content_type=JSON_TYPE)
 
 
 class OptimizationResource(Resource):
@@ -239,11 +239,6 @@ api.add_resource(MixturePredictionsResource, "/mixtures/<uuid:mixture_id>/predic
 api.add_resource(MoleculePredictionsResource, "/molecules/<uuid:molecule_id>/predictions")
 
 
-def _told(prediction: Prediction) -> dict[str, Any]:
-    told = asdict(prediction)
-    return told if prediction.curve else {name: value for name, value in told.items() if name != "curve"}
-
-
 def _front(front: Front, seed: int) -> dict[str, Any]:
     return {
         "objective": front.problem.objective,
@@ -262,7 +257,7 @@ def _front(front: Front, seed: int) -> dict[str, Any]:
                 ],
                 "solvent": front.problem.solvent,
                 "total_molality_mol_kg": mixture.total_molality_mol_kg,
-                "predictions": [_told(item) for item in rounded(mixture.predictions)],
+                "predictions": [told(item) for item in rounded(mixture.predictions)],
             }
             for mixture in front.mixtures
         ],

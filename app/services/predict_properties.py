@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -156,6 +156,12 @@ def rounded(predictions: Sequence[Prediction]) -> list[Prediction]:
         replace(item, value=_rounded(item.value), standard_uncertainty=_rounded(item.standard_uncertainty))
         for item in predictions
     ]
+
+
+def told(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as JSON shows it: a curve where it has one."""
+    said = asdict(prediction)
+    return said if prediction.curve else {name: value for name, value in said.items() if name != "curve"}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -15,7 +15,7 @@ from app.domain.toxicity import MixtureScore, MolarScore, score_mixture
 from app.errors import InvalidError
 from app.science.composition import converted, solvent_named
 from app.science.models.cases import Conditions
-from app.services.predict_properties import Question, answers, solution_of, stored_solute
+from app.services.predict_properties import Question, answers, solution_of, stored_solute, told
 from database.repositories.base import Document
 from database.repositories.mixtures import Composition, MixtureReader
 from database.repositories.toxicity_scores import ALL, ScoreReader, Selection
@@ -96,4 +96,4 @@ def _survival(stored: Composition, conditions: Conditions) -> dict[str, Any]:
         predictions = answers(composition, Question(conditions, _SURVIVAL))
     except InvalidError as error:
         return {"conditions": said, "predictions": [], "reason": error.detail}
-    return {"conditions": said, "predictions": [asdict(item) for item in predictions], "reason": None}
+    return {"conditions": said, "predictions": [told(item) for item in predictions], "reason": None}

@@ -38,7 +38,8 @@ BEGIN
     SET LOCAL session_replication_role = replica;
     FOR name IN
         SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-        WHERE schemaname IN ('public', 'private', 'jobs') AND tablename NOT IN ('property_types', 'alembic_version')
+        WHERE schemaname IN ('public', 'private', 'jobs')
+            AND tablename NOT IN ('property_types', 'request_budgets', 'alembic_version')
     LOOP
         EXECUTE 'DELETE FROM ' || name;
     END LOOP;

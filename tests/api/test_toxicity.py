@@ -213,7 +213,7 @@ BAD: list[tuple[Any, list[str]]] = [
     ({"assay": {"source": "tox21"}}, ["/assay"]),
     ({"assay": {"name": "NR-AhR"}}, ["/assay/source"]),
     ({"assay": {**AHR, "endpoints": [{"name": "No Word", "description": "x"}]}}, ["/assay/endpoints/0/name"]),
-    ({"assay": {**AHR, "annotations": {"x": {"deep": 1}}}}, ["/assay/annotations/x/value"]),
+    ({"assay": {**AHR, "annotations": {"x": {"deep": 1}}}}, ["/assay/annotations/x"]),
     ({"assay": {**AHR, "signal_direction": "up"}}, ["/assay/signal_direction"]),
     ({"assay": {**AHR, "exposure_h": -1}}, ["/assay/exposure_h"]),
     ({"endpoint": "DROP TABLE"}, ["/endpoint"]),

@@ -237,7 +237,7 @@ def test_a_stream_of_records_with_others_inside_takes_fewer_at_a_time(
     chunks = list(reader.stream(ListRequest(shape=replace(ONLY_ID, inclusions=INCLUSIONS[MOLECULES]))))
 
     assert [len(chunk) for chunk in chunks] == [25, 25, 10]
-    assert orjson.loads(chunks[0][0]).keys() == {"id", "mixtures", "experiments", "predictions"}
+    assert orjson.loads(chunks[0][0]).keys() == {"id", "mixtures", "experiments", "predictions", "toxicity"}
 
 
 def test_every_sortable_field_is_of_a_kind_whose_order_paging_compares(plain: psycopg.Connection) -> None:

@@ -314,16 +314,17 @@ def test_a_server_that_takes_no_changes_still_answers_reads(server_url: str, url
 
 
 def test_after_every_kind_of_failure_no_transaction_stays_open(pooled: Database, admin: psycopg.Connection) -> None:
+    def seen() -> tuple[int, int]:
+        return admin.execute(BACKENDS_SQL).fetchall()[0]
+
+    before = seen()[1]
     for statement in ("SELECT 1 / 0", "SELECT nothing", "SELECT pg_terminate_backend(pg_backend_pid())"):
         for caller in (ANON, USER, SERVICE):
             _fail(pooled, caller, statement)
 
-    def seen() -> tuple[int, int]:
-        return admin.execute(BACKENDS_SQL).fetchall()[0]
-
     assert seen()[0] == 0
-    # A backend ends a moment after its connection.
-    _wait_until(lambda: seen()[1] <= 8)
+    # A backend ends a moment after its connection; those of other tests' pools stay.
+    _wait_until(lambda: seen()[1] <= max(8, before))
 
 
 def _fail(database: Database, caller: Caller, statement: str) -> None:
