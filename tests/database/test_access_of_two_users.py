@@ -66,6 +66,7 @@ SERVICE_TABLES = {
     "private.token_revocations",
     "private.maintenance_runs",
     "private.user_keys",
+    "private.request_budgets",
 }
 
 TABLES_SQL = """
