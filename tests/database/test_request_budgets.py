@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -41,7 +41,8 @@ def rates(database: Database, admin: psycopg.Connection) -> Rates:
 
 
 @pytest.fixture(autouse=True)
-def _tidy(admin: psycopg.Connection) -> None:
+def _tidy(admin: psycopg.Connection) -> Iterator[None]:
+    yield
     admin.execute("DELETE FROM private.request_budgets WHERE name = 'tried'")
 
 
