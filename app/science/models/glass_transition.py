@@ -13,7 +13,7 @@ import numpy as np
 from app.science.models import solutes
 from app.science.models.cases import Case, Composition
 from app.science.models.fits import Array
-from app.science.models.model import Answer, Model, Parameter
+from app.science.models.model import FROM_MEMORY, Answer, Model, Parameter
 
 PROPERTY: Final = "glass_transition_temperature"
 WATER_K: Final = 136.0
@@ -98,7 +98,6 @@ def _numbers(compositions: Sequence[Composition]) -> list[Answer]:
     return [Answer(value, error, REMEMBERED) for value, error in zip(values.tolist(), errors.tolist(), strict=True)]
 
 
-_MEMORY: Final = "general knowledge, no source seen"
 _AEROSOL: Final = "read in aerosol code that quotes Shiraiwa et al. 2017 and Koop et al. 2011"
 GORDON_TAYLOR: Final = Model(
     name="gordon_taylor",
@@ -112,7 +111,7 @@ GORDON_TAYLOR: Final = Model(
     parameters=(
         Parameter("water", "Tg", WATER_K, "K", _AEROSOL, seen=True),
         Parameter("organic + water", "k", WATER_FACTOR, "1", _AEROSOL, seen=True),
-        *(Parameter(solutes.NAMES[key], "Tg", value, "K", _MEMORY, seen=False) for key, value in PURE_K.items()),
+        *(Parameter(solutes.NAMES[key], "Tg", value, "K", FROM_MEMORY, seen=False) for key, value in PURE_K.items()),
     ),
     valid_for="solutions of the named solutes in water, at least 30 % w/w, without ice",
     reference="doi:10.1002/jctb.5010020901",

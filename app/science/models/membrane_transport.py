@@ -16,7 +16,8 @@ from app.science.models import solutes
 from app.science.models.cases import ISOTONIC_OSMOL_KG, Case, Composition, Protocol, Step
 from app.science.models.fits import Array
 from app.science.models.membrane_cells import CELLS, Cell, cell_named
-from app.science.models.model import Answer, Curve, Model, Parameter
+from app.science.models.model import FROM_MEMORY, Answer, Curve, Model, Parameter
+from app.science.models.osmotic_virial import PUBLISHED
 
 GAS_CONSTANT_L_ATM_MOL_K: Final = 0.082057366
 MAX_STEPS: Final = 20
@@ -31,11 +32,10 @@ MAX_INACTIVE_FRACTION: Final = 0.9
 BURSTING_VOLUME: Final = 2.0
 CURVE_POINTS: Final = 200
 
-# Osmoles per mole of what stays outside of all these cells within minutes; the salts' as in osmotic_virial.
-_IMPERMEANT: Final = {
-    solutes.SUCROSE: 1.0, solutes.TREHALOSE: 1.0, solutes.RAFFINOSE: 1.0, solutes.MANNITOL: 1.0,
-    solutes.SORBITOL: 1.0, solutes.SODIUM_CHLORIDE: 1.678, solutes.POTASSIUM_CHLORIDE: 1.772,
-}  # fmt: skip
+_SUGARS: Final = (solutes.SUCROSE, solutes.TREHALOSE, solutes.RAFFINOSE, solutes.MANNITOL, solutes.SORBITOL)
+_SALTS: Final = (solutes.SODIUM_CHLORIDE, solutes.POTASSIUM_CHLORIDE)
+# Osmoles per mole of what stays outside of all these cells within minutes.
+_IMPERMEANT: Final = dict.fromkeys(_SUGARS, 1.0) | {key: PUBLISHED[key].dissociation for key in _SALTS}
 # kg/L at 298 K by correlations of DIPPR and VDI; a molar volume in solution is some per cent smaller.
 _DENSITY_KG_L: Final = {
     solutes.DMSO: 1.0962, solutes.GLYCEROL: 1.2580, solutes.ETHYLENE_GLYCOL: 1.1101, solutes.PROPYLENE_GLYCOL: 1.0326,
@@ -288,8 +288,8 @@ def _membrane(kelvin: float, cell: Cell, agent: str | None, agent_l_mol: float, 
 
 def _parameters() -> tuple[Parameter, ...]:
     return (
-        Parameter("cells", "isotonic osmolality", ISOTONIC_OSMOL_KG, "osmol/kg", _REMEMBERED, seen=False),
-        Parameter("cells", "bursting volume", BURSTING_VOLUME, "1", _REMEMBERED, seen=False),
+        Parameter("cells", "isotonic osmolality", ISOTONIC_OSMOL_KG, "osmol/kg", FROM_MEMORY, seen=False),
+        Parameter("cells", "bursting volume", BURSTING_VOLUME, "1", FROM_MEMORY, seen=False),
         *(item for cell in CELLS for item in _of_cell(cell)),
     )
 
@@ -316,7 +316,6 @@ def _of_cell(cell: Cell) -> list[Parameter]:
     return found
 
 
-_REMEMBERED: Final = "general knowledge, no source seen"
 _UNITS: Final = {"cell_volume": "1", "cell_volume_minimum": "1", "cell_volume_maximum": "1"}
 TWO_PARAMETER: Final = Model(
     name="two_parameter_transport",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.science.models.cases import Case
+
+FROM_MEMORY: Final = "general knowledge, no source seen"
+"""The source of a number that nobody has looked up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.science.models import osmotic_virial_fit as fitted
 from app.science.models import solutes
 from app.science.models.cases import Case, Composition
 from app.science.models.fits import Array
-from app.science.models.model import Answer, Model, Parameter
+from app.science.models.model import FROM_MEMORY, Answer, Model, Parameter
 
 WATER_FREEZING_POINT_K: Final = 273.15
 WATER_MOLAR_MASS_KG_MOL: Final = 0.018015
@@ -30,7 +30,6 @@ _PUBLISHED: Final = (
     "numbers read in code of J. E. S. Abrams, University of Saskatchewan, that cites it"
 )
 _FITTED: Final = "fitted to tabulated freezing points (Melinder 2010 by way of SecCool; VDI) by benchmarks/science"
-_REMEMBERED: Final = "general knowledge, no source seen"
 # A judgement: four times the error of the published coefficients that could be checked.
 _UNCHECKED_ERROR: Final = 0.10
 # Mixing by the equation was within 3 % of the depression for the one mixture of two cryoprotectants that was compared.
@@ -228,7 +227,7 @@ class _Equation:
         return (
             Parameter("water", "freezing point", WATER_FREEZING_POINT_K, "K", "definition", seen=True),
             Parameter("water", "molar mass", WATER_MOLAR_MASS_KG_MOL, "kg/mol", "constant", seen=True),
-            Parameter("water", "entropy of fusion", FUSION_ENTROPY_J_MOL_K, "J/(mol K)", _REMEMBERED, seen=False),
+            Parameter("water", "entropy of fusion", FUSION_ENTROPY_J_MOL_K, "J/(mol K)", FROM_MEMORY, seen=False),
             *(
                 Parameter(solutes.NAMES[key], name, value, unit, row.source, seen=True)
                 for key, row in self.coefficients.items()
