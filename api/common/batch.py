@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from flask import request
+from flask import Response, request
 from marshmallow import Schema, fields
 
 from api.common.body import JSON_TYPE, NDJSON_TYPE, load, read_json, require_media_type
-from api.common.json import loads
-from api.common.results import result
+from api.common.json import dumps, loads
+from api.common.results import report, result
 from app.errors import Fault, InvalidError, MalformedError
 from database.repositories.outcomes import Outcome
 
@@ -98,3 +98,14 @@ def refuse_partial(results: Iterable[dict[str, Any]]) -> None:
     if faults:
         msg = "nothing was stored: the batch is atomic and some of its records are refused"
         raise InvalidError(msg, code="batch_refused", faults=faults)
+
+
+def batch_answer(results: list[dict[str, Any]], *, atomic: bool) -> Response:
+    """Return what became of each record.
+
+    Raises:
+        InvalidError: The batch is atomic and some of its records are refused.
+    """
+    if atomic:
+        refuse_partial(results)
+    return Response(dumps(report(results)), content_type=JSON_TYPE)

@@ -14,9 +14,9 @@ from api.common.batch import (
     MAX_BATCH,
     BatchQuerySchema,
     Faults,
+    batch_answer,
     load_each,
     read_batch,
-    refuse_partial,
     results_of,
 )
 from api.common.body import JSON_TYPE, takes
@@ -29,7 +29,7 @@ from api.common.listing import ListQuery, lists, shapes
 from api.common.openapi import describes
 from api.common.query import parameters
 from api.common.resource import Api, Resource
-from api.common.results import done, report
+from api.common.results import done
 from api.molecules.answers import BATCH_REPORT, LOOKUP_REPORT, PROPERTY_VALUES
 from api.molecules.formats import MOLECULE_FORMATS
 from api.molecules.schemas import (
@@ -146,9 +146,7 @@ class MoleculeBatchResource(Resource):
             new = _new_molecules(loaded, structures, types, faults)
             outcomes = repository.add_many([molecule for _, molecule in new])
             results = results_of(len(records), new, outcomes, faults)
-            if arguments["atomic"]:
-                refuse_partial(results)
-            effect.answer = Response(dumps(report(results)), content_type=JSON_TYPE)
+            effect.answer = batch_answer(results, atomic=arguments["atomic"])
         return done(effect)
 
 

@@ -13,22 +13,21 @@ from api.common.batch import (
     MAX_BATCH,
     BatchQuerySchema,
     Faults,
+    batch_answer,
     load_each,
     read_batch,
-    refuse_partial,
     results_of,
 )
-from api.common.body import JSON_TYPE, takes
+from api.common.body import takes
 from api.common.conditional import answer, expected_version
 from api.common.context import reading
 from api.common.effects import replay_early, writing
 from api.common.formats import TABLE_FORMATS, answer_list
-from api.common.json import dumps
 from api.common.listing import ListQuery, lists, shapes
 from api.common.openapi import describes
 from api.common.query import parameters
 from api.common.resource import Api, Resource
-from api.common.results import done, report
+from api.common.results import done
 from api.molecules.answers import BATCH_REPORT
 from api.toxicity.answers import MIXTURE_SCORE, PROFILE, SCORE
 from api.toxicity.schemas import MixtureScoreQuerySchema, NewToxicityResultSchema, SelectionQuerySchema
@@ -126,9 +125,7 @@ class ResultBatchResource(Resource):
         with writing() as effect:
             outcomes = ResultRepository(effect.session).add_many([result for _, result in loaded])
             results = results_of(len(records), loaded, outcomes, faults)
-            if arguments["atomic"]:
-                refuse_partial(results)
-            effect.answer = Response(dumps(report(results)), content_type=JSON_TYPE)
+            effect.answer = batch_answer(results, atomic=arguments["atomic"])
         return done(effect)
 
 
