@@ -108,7 +108,7 @@ class Question:
 
 
 def _count(session: ReadSession) -> int:
-    plan = compose_count(MOLECULES, ListRequest())
+    plan = compose_count(MOLECULES, ListRequest(), signed_in=session.caller.role == "authenticated")
     return int(session.rows(plan.statement, plan.parameters)[0][0])
 
 

@@ -170,6 +170,8 @@ class Listing:
     """SQL of the number that grows with each change of a record; the field `version`, where it is not said."""
     defaults: tuple[Filter, ...] = ()
     """Conditions on fields that hold where a request says nothing of them."""
+    count_visible: LiteralString | None = None
+    """Statement that counts all that a signed-in user sees, where that is quicker than to look at every record."""
     by_name: Mapping[str, Field] = field(init=False, hash=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -288,8 +290,10 @@ def _shows_order(listing: Listing, shape: Shape, order: tuple[Sort, ...]) -> boo
     return {sort.name for sort in order} <= {item.name for item in listing.parts(shape)}
 
 
-def compose_count(listing: Listing, request: ListRequest) -> Plan:
-    """Return the statement that counts the records which the filters let through."""
+def compose_count(listing: Listing, request: ListRequest, *, signed_in: bool = False) -> Plan:
+    """Return the statement that counts the records which the filters let through, for a signed-in user the quickest."""
+    if signed_in and listing.count_visible and not (request.filters or request.query is not None or request.within):
+        return Plan(Statement(listing.count_visible, f"{listing.name}.count"), {})
     return _counting("count", "SELECT count(*) FROM {source}{where}", listing, request)
 
 

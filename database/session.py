@@ -87,6 +87,11 @@ class ReadSession:
         self._timing = timing
         self._wait_s = wait_s
 
+    @property
+    def caller(self) -> Caller:
+        """Whose eyes these are."""
+        return self._caller
+
     def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows."""
         return self.rows_of_each([(statement, parameters)])[0]

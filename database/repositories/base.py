@@ -141,7 +141,7 @@ class ReadRepository(Repository):
         """
         plans = [
             compose_page(self.listing, request),
-            *_count_plans(self.listing, request, counting),
+            *self._count_plans(request, counting),
             *_parent_plans(request),
         ]
         rows, *counts = self._reading.rows_of_each([(plan.statement, plan.parameters) for plan in plans])
@@ -154,6 +154,13 @@ class ReadRepository(Repository):
             next_after=_sort_values(shown[-1], plans[0].keys) if len(rows) > request.limit else None,
             count=int(counts[0][0][0]) if counts else None,
         )
+
+    def _count_plans(self, request: ListRequest, counting: Counting) -> list[Plan]:
+        if counting == "none":
+            return []
+        if counting == "estimated":
+            return [compose_estimate(self.listing, request)]
+        return [compose_count(self.listing, request, signed_in=self._reading.caller.role == "authenticated")]
 
     def stream(self, request: ListRequest) -> Iterator[list[bytes]]:
         """Give all records from the request's start on, a chunk at a time.
@@ -237,9 +244,3 @@ def _sort_values(row: Row, keys: tuple[str, ...]) -> tuple[str | None, ...]:
         return tuple(row[1:])
     record = orjson.loads(row[0])
     return tuple(None if record[key] is None else str(record[key]) for key in keys)
-
-
-def _count_plans(listing: Listing, request: ListRequest, counting: Counting) -> list[Plan]:
-    if counting == "none":
-        return []
-    return [(compose_count if counting == "exact" else compose_estimate)(listing, request)]

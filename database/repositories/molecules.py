@@ -17,10 +17,34 @@ from database.listing import Detail, Field, Kind, Listing, Related
 from database.repositories.base import ReadRepository, RecordRepository, Repository, not_permitted
 from database.repositories.outcomes import Outcome, OutcomeStatus, refused_by, slices
 
+# Each record once: public, of an own project, one's own in no project, and what others share. The first two are counted
+# in indexes. Where the policies would refuse a record, they still do; what is left out here they never let through.
+COUNT_VISIBLE_SQL: Final = """
+SELECT (SELECT count(*) FROM public.molecules AS m WHERE m.is_public)
+    + (
+        SELECT count(*) FROM public.molecules AS m
+        WHERE NOT m.is_public AND m.project_id = ANY ((SELECT private.my_keys())::uuid[])
+    )
+    + (
+        SELECT count(*) FROM public.molecules AS m
+        WHERE NOT m.is_public AND m.project_id IS NULL AND m.created_by = (SELECT auth.uid())
+    )
+    + (
+        SELECT count(*) FROM public.molecules AS m
+        WHERE NOT m.is_public
+            AND (coalesce(m.project_id, m.created_by) = ANY ((SELECT private.my_keys())::uuid[])) IS NOT TRUE
+            AND m.id IN (
+                SELECT s.molecule_id FROM public.project_molecules AS s
+                WHERE s.project_id = ANY ((SELECT private.my_keys())::uuid[])
+            )
+    )
+"""
+
 MOLECULES: Final = Listing(
     name="molecules",
     source="public.molecules AS m",
     search="m.id = ANY ((SELECT private.molecule_ids_matching(%(q)s))::uuid[])",
+    count_visible=COUNT_VISIBLE_SQL,
     fields=(
         Field("id", Kind.UUID, "m.id", Detail.MINIMAL, sortable=True, description="Key; sorts by time of creation."),
         Field("name", Kind.TEXT, "m.name", Detail.MINIMAL, sortable=True, description="Preferred name."),
