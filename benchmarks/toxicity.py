@@ -46,6 +46,11 @@ CLIENTS: Final = 1
 LEAST_GAIN: Final = 10.0
 MOST_COST: Final = 2.0
 BARE: Final = "pgbench, from the results"
+LARGEST_PAGE: Final = 1000
+SERVICE_LARGEST: Final = f"{SERVICE}, {LARGEST_PAGE:,} a page"
+PGBENCH_LARGEST: Final = f"{PGBENCH}, {LARGEST_PAGE:,} a page"
+LIMITS: Final = ((SERVICE, PGBENCH), (SERVICE, BARE), (SERVICE_LARGEST, PGBENCH_LARGEST))
+"""What is measured beside what. Of a small page, what any answer over HTTP takes is the greater part."""
 RANKING_PATH: Final = "/api/v1/toxicity/ranking"
 _TESTED: Final = UUID(int=0x0196_0000_0000_7000_8000_0000_0000_0000)
 
@@ -131,7 +136,8 @@ class ToxicityReport:
     profile_ms: float
     row_by_row_ms: float
     ranking: dict[str, Round]
-    """The median round of the service, of pgbench with its statement, and of pgbench with one that keeps nothing."""
+    """The median round of the service, of pgbench with its statement, and of pgbench with one that keeps nothing; of
+    the first two with the largest page, too."""
     verdicts: Sequence[Verdict]
 
 
@@ -156,10 +162,10 @@ def measure_toxicity(arena: Arena, rounds: int, seconds: int, say: Callable[[str
             gain >= LEAST_GAIN,
         )
     ]
-    for name in (PGBENCH, BARE):
-        if name in ranking:
-            cost = ratio(ranking[name], ranking[SERVICE])
-            what = f"ranking of {MOLECULES:,} molecules x {ASSAYS} assays beside {name}"
+    for name, limit in LIMITS:
+        if limit in ranking:
+            cost = ratio(ranking[limit], ranking[name])
+            what = f"ranking of {MOLECULES:,} molecules x {ASSAYS} assays beside {limit}"
             verdicts.append(Verdict(what, f"< {MOST_COST:g}", cost, "x", cost < MOST_COST))
     return ToxicityReport(
         rounds,
@@ -242,12 +248,17 @@ def _measure_profile(arena: Arena, rounds: int, say: Callable[[str], None]) -> l
 
 def _measure_ranking(arena: Arena, rounds: int, seconds: int, say: Callable[[str], None]) -> dict[str, list[Round]]:
     kept = Scenario("toxicity ranking", [RANKING_PATH], _kept_script, clients=(CLIENTS,))
+    largest = replace(kept, paths=[f"{RANKING_PATH}?limit={LARGEST_PAGE}"], script=_largest_script)
     bare = replace(kept, script=_bare_script)
     with ExitStack() as stack:
-        asked: list[tuple[str, HttpServer | Pgbench, Scenario]] = [(SERVICE, enter_service(stack, arena), kept)]
+        service = enter_service(stack, arena)
+        asked: list[tuple[str, HttpServer | Pgbench, Scenario]] = [
+            (SERVICE, service, kept),
+            (SERVICE_LARGEST, service, largest),
+        ]
         if binary := find_pgbench():
             pgbench = Pgbench(PGBENCH, binary, arena.request_url, arena.claims_json, pipelined=False)
-            asked += [(PGBENCH, pgbench, kept), (BARE, pgbench, bare)]
+            asked += [(PGBENCH, pgbench, kept), (PGBENCH_LARGEST, pgbench, largest), (BARE, pgbench, bare)]
         else:
             say("no pgbench on this machine: the ranking's limit is not measured")
         found: dict[str, list[Round]] = {name: [] for name, _, _ in asked}
@@ -259,7 +270,16 @@ def _measure_ranking(arena: Arena, rounds: int, seconds: int, say: Callable[[str
 
 
 def _kept_script(claims_json: str, *, pipelined: bool) -> Script:
-    plan = compose_page(RANKING, ListRequest(filters=RANKING.defaults))
+    return _page_script(ListRequest(filters=RANKING.defaults), claims_json, pipelined=pipelined)
+
+
+def _largest_script(claims_json: str, *, pipelined: bool) -> Script:
+    request = ListRequest(filters=RANKING.defaults, limit=LARGEST_PAGE)
+    return _page_script(request, claims_json, pipelined=pipelined)
+
+
+def _page_script(request: ListRequest, claims_json: str, *, pipelined: bool) -> Script:
+    plan = compose_page(RANKING, request)
     return script_of(plan.statement, plan.parameters, claims_json, pipelined=pipelined)
 
 
