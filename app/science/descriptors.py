@@ -21,9 +21,7 @@ _AVERAGE_MASS: Final = rdMolDescriptors.Properties(["amw"])
 _HYDROXYL: Final = Chem.MolFromSmarts("[OX2H][#6;!$([#6]=[O,S,N])]")
 # RDKit's own strict definition, which it copies for each molecule. Triple bonds, ends, CX3 and tert-butyl do not turn,
 # nor do amides and their like; a number behind a group tells RDKit that it is the same one at both ends.
-_END: Final = (
-    "!D1&!$(*#*)_1&!$(C(F)(F)F)_2&!$(C(Cl)(Cl)Cl)_3&!$(C(Br)(Br)Br)_4&!$(C([CH3])([CH3])[CH3])_5&!$([CH3])_6"
-)
+_END: Final = "!D1&!$(*#*)_1&!$(C(F)(F)F)_2&!$(C(Cl)(Cl)Cl)_3&!$(C(Br)(Br)Br)_4&!$(C([CH3])([CH3])[CH3])_5&!$([CH3])_6"
 _AMIDE: Final = (
     "!$([CD3](=[N,O,S])-!@[#7,O,S!D1])&!$([#7,O,S!D1]-!@[CD3]=[N,O,S])&"
     "!$([CD3](=[N+])-!@[#7!D1])&!$([#7!D1]-!@[CD3]=[N+])"
