@@ -123,15 +123,16 @@ def _settled(molecule: Chem.Mol, text: str) -> tuple[Chem.Mol, str]:
     Reading the SMILES and cleaning it once more must change nothing; what does not settle is refused. A text that is
     its own canonical SMILES has been read that way already.
     """
-    smiles, reread = text, _without_atom_numbers(molecule)
+    smiles = text
+    reread: Chem.Mol | None = _without_atom_numbers(molecule)
     for _ in range(_MAX_ROUNDS):
+        if reread is None:
+            break
         molecule = cleaned(reread)
         before, smiles = smiles, Chem.MolToSmiles(molecule)
         if smiles == before:
             return molecule, smiles
         reread = Chem.MolFromSmiles(smiles)
-        if reread is None:
-            break
     raise StructureError("The structure has no stable canonical SMILES.")
 
 
