@@ -24,7 +24,7 @@ from app.importers.chembl_source import ChEMBLSource
 from app.importers.pubchem_source import PubChemSource
 from app.importers.sources import Source
 from app.importers.upstream import Upstream, breaker
-from app.services.chemistry import ChemistryPool
+from app.services.chemistry import LONG_TURN, ChemistryPool
 from benchmarks.targets import Verdict
 
 MOST_PAGE_COST: Final = 0.1
@@ -69,7 +69,7 @@ def measure_pages(
             bodies = [_pubchem_table(row, part, number * size) for number, part in enumerate(chunks)]
         reading_s = _reading_s(service, bodies, len(sample))
         used = used_s()
-        list(chemistry.standardize_many(("smiles", text) for text in sample))
+        list(chemistry.standardize_many((("smiles", text) for text in sample), items_per_turn=LONG_TURN))
         chemistry_s = used_s() - used
         count = len(sample)
         found.append(

@@ -1,7 +1,8 @@
 """ChEMBL's parent of a structure: isotopes, solvents and counter-ions taken off, charges where a proton can move.
 
 The steps are those of `chembl_structure_pipeline`, and a test compares the results. It reads its two lists of
-patterns from disk and parses them anew for each structure, which takes 4 ms; here they are read once.
+patterns from disk and parses them anew for each structure, which takes 4 ms, and those of charges, too; here they are
+read once.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Final
 from chembl_structure_pipeline import standardizer
 from chembl_structure_pipeline.exclude_flag import exclude_flag
 from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 _LISTS: Final = Path(standardizer.__file__).parent / "data"
 SOLVENTS: Final = "solvents.smi"
 SALTS: Final = "salts.smi"
+_UNCHARGER: Final = rdMolStandardize.Uncharger(canonicalOrder=True)
 _SPELLING: Final = (
     Chem.SANITIZE_SYMMRINGS | Chem.SANITIZE_FINDRADICALS | Chem.SANITIZE_SETAROMATICITY | Chem.SANITIZE_ADJUSTHS
 )
@@ -25,7 +28,14 @@ _SPELLING: Final = (
 
 def chembl_parent(molecule: Chem.Mol) -> Chem.Mol:
     """Return what `standardizer.get_parent_mol` gives; it may need another sanitization."""
-    return _uncharged(_bare_parent(standardizer.get_isotope_parent_mol(molecule)))
+    return uncharged(_bare_parent(standardizer.get_isotope_parent_mol(molecule)))
+
+
+def uncharged(molecule: Chem.Mol) -> Chem.Mol:
+    """Return what `standardizer.uncharge_mol` gives."""
+    result: Chem.Mol = _UNCHARGER.uncharge(molecule)
+    result.UpdatePropertyCache(strict=False)
+    return result
 
 
 def _bare_parent(bare: Chem.Mol) -> Chem.Mol:
@@ -40,11 +50,6 @@ def _bare_parent(bare: Chem.Mol) -> Chem.Mol:
         # What ChEMBL leaves alone, metals for instance, keeps its counter-ions.
         return _together(kept)
     return parent
-
-
-def _uncharged(molecule: Chem.Mol) -> Chem.Mol:
-    result: Chem.Mol = standardizer.uncharge_mol(molecule)
-    return result
 
 
 def _without(fragments: Sequence[Chem.Mol], list_name: str) -> list[Chem.Mol]:
@@ -86,7 +91,7 @@ def _read(fragment: Chem.Mol) -> Chem.Mol:
 
 
 def _spelling(fragment: Chem.Mol) -> str:
-    neutral = Chem.RemoveHs(_uncharged(fragment), sanitize=False)
+    neutral = Chem.RemoveHs(uncharged(fragment), sanitize=False)
     neutral.ClearComputedProps()
     neutral.UpdatePropertyCache(strict=False)
     Chem.SanitizeMol(neutral, sanitizeOps=_SPELLING)

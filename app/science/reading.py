@@ -4,7 +4,8 @@ RDKit reports most of what it dislikes in its log, not in an exception. The log 
 that a refusal can carry RDKit's own reason and nothing reaches stderr.
 
 Every text is looked at before it is sanitized: size, placeholders and brackets are cheap to see then, while
-ring perception and aromaticity are what a hostile structure makes expensive.
+ring perception and aromaticity are what a hostile structure makes expensive. A short SMILES has no more atoms than
+characters, so that it is read once and looked at afterwards.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def read_structure(notation: Notation, text: str) -> Chem.Mol:
         StructureError: The text is not one fully specified structure within the limits.
     """
     line = checked_text(notation, text)
+    if notation == "smiles" and len(line) <= MAX_ATOMS and not _ODD_BOND.search(line):
+        return _read_short_smiles(line)
     outline = _parsed(notation, line, sanitize=False)
     _check_outline(outline)
     if notation == "molfile" or _ODD_BOND.search(line):
@@ -65,6 +68,17 @@ def read_structure(notation: Notation, text: str) -> Chem.Mol:
     molecule = _parsed(notation, line, sanitize=True)
     if notation == "inchi":
         _check_same_inchi(line, molecule)
+    return molecule
+
+
+def _read_short_smiles(line: str) -> Chem.Mol:
+    try:
+        molecule = _parsed("smiles", line, sanitize=True)
+    except StructureError:
+        # A placeholder is the better reason than what it does to the atoms around it.
+        _check_outline(_parsed("smiles", line, sanitize=False))
+        raise
+    _check_outline(molecule)
     return molecule
 
 

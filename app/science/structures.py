@@ -20,27 +20,22 @@ from rdkit.Chem import rdinchi, rdMolDescriptors, rdqueries
 from app.domain.molecules import Notation, Structure
 from app.errors import StructureError
 from app.science.descriptors import descriptors, fingerprint, formula, molar_mass_g_mol
-from app.science.parents import chembl_parent
+from app.science.parents import chembl_parent, uncharged
 from app.science.reading import inchi_of, rdkit_log, read_structure
 from app.science.sulfoxides import neutral_sulfoxides
 
-_MAX_ROUNDS: Final = 8
+_MAX_ROUNDS: Final = 9
 _NUMBERED: Final = rdqueries.HasPropQueryAtom("molAtomMapNumber")
 _CARBON: Final = Chem.MolFromSmarts("[#6]")
-_NEEDS_PARENT: Final = tuple(
-    Chem.MolFromSmarts(smarts)
-    for smarts in (
-        "[!#5;!#6;!#7;!#8;!#9;!#14;!#15;!#16;!#17;!#34;!#35;!#53]",  # metals, and hydrogens kept as atoms
-        "[!0*]",  # isotopes
-    )
-)
+# Isotopes, metals, and hydrogens kept as atoms.
+_NEEDS_PARENT: Final = Chem.MolFromSmarts("[!0*,!#5&!#6&!#7&!#8&!#9&!#14&!#15&!#16&!#17&!#34&!#35&!#53]")
 _NEEDS_CLEANING: Final = tuple(
     Chem.MolFromSmarts(smarts)
     for smarts in (
         "[!+0;!$([N+](=O)[O-]);!$([O-][N+]=O)]",  # charges, but for the nitro group's own
-        "[F,Cl,Br,I;X0]",  # bare halogens
+        "[X0;F,Cl,Br,I]",  # bare halogens
         "O=[S;D2]-[#6]",  # sulfur of odd valence
-        "C([OH1;D1])=;!@[NH1,NH0]",  # amides in their imidic acid form
+        "[OH1;D1]C=;!@[NH1,NH0]",  # amides in their imidic acid form
     )
 )
 
@@ -54,20 +49,21 @@ def standardize(notation: Notation, text: str) -> Structure:
     with rdkit_log():
         molecule = read_structure(notation, text)
         try:
-            return _structure(molecule)
+            return _structure(molecule, text)
         except (ValueError, RuntimeError) as error:
             msg = f"RDKit cannot standardize this structure: {error}"
             raise StructureError(msg) from error
 
 
-def _structure(submitted: Chem.Mol) -> Structure:
-    molecule, smiles = _settled(submitted)
+def _structure(submitted: Chem.Mol, text: str) -> Structure:
+    molecule, smiles = _settled(submitted, text)
     inchi = inchi_of(molecule)
+    inchikey = rdinchi.InchiToInchiKey(inchi)
     return Structure(
         canonical_smiles=smiles,
         inchi=inchi,
-        inchikey=rdinchi.InchiToInchiKey(inchi),
-        parent_inchikey=_parent_inchikey(molecule, inchi),
+        inchikey=inchikey,
+        parent_inchikey=_parent_inchikey(molecule, inchi, inchikey),
         formula=formula(molecule),
         molar_mass_g_mol=molar_mass_g_mol(molecule),
         descriptors=descriptors(molecule),
@@ -79,12 +75,12 @@ def is_its_own_parent(molecule: Chem.Mol) -> bool:
     """Return whether there is nothing to strip: one component, no net charge, no isotopes, no metal."""
     if len(Chem.GetMolFrags(molecule)) > 1 or Chem.GetFormalCharge(molecule):
         return False
-    return not _has_any(molecule, _NEEDS_PARENT)
+    return not molecule.HasSubstructMatch(_NEEDS_PARENT)
 
 
 def is_standard(molecule: Chem.Mol) -> bool:
     """Return whether ChEMBL's pipeline would draw the molecule as it is, but for its sulfoxides."""
-    return is_its_own_parent(molecule) and not _has_any(molecule, _NEEDS_CLEANING)
+    return is_its_own_parent(molecule) and not any(map(molecule.HasSubstructMatch, _NEEDS_CLEANING))
 
 
 def cleaned(molecule: Chem.Mol) -> Chem.Mol:
@@ -100,7 +96,7 @@ def piped(molecule: Chem.Mol) -> Chem.Mol:
     """
     if exclude_flag(molecule, includeRDKitSanitization=False):
         return molecule
-    for step in (_normalized, standardizer.uncharge_mol):
+    for step in (_normalized, uncharged):
         result = step(molecule)
         if _is_sane(result) and _composition(result) == _composition(molecule):
             molecule = result
@@ -121,34 +117,36 @@ def _composition(molecule: Chem.Mol) -> str:
     return rdMolDescriptors.CalcMolFormula(molecule, separateIsotopes=True)
 
 
-def _settled(molecule: Chem.Mol) -> tuple[Chem.Mol, str]:
+def _settled(molecule: Chem.Mol, text: str) -> tuple[Chem.Mol, str]:
     """Return the cleaned molecule as its canonical SMILES says it, and that SMILES.
 
-    Reading the SMILES and cleaning it once more must change nothing; what does not settle is refused.
+    Reading the SMILES and cleaning it once more must change nothing; what does not settle is refused. A text that is
+    its own canonical SMILES has been read that way already.
     """
-    smiles = Chem.MolToSmiles(cleaned(_without_atom_numbers(molecule)))
+    smiles = text
+    reread: Chem.Mol | None = _without_atom_numbers(molecule)
     for _ in range(_MAX_ROUNDS):
-        reread: Chem.Mol | None = Chem.MolFromSmiles(smiles)
         if reread is None:
             break
         molecule = cleaned(reread)
         before, smiles = smiles, Chem.MolToSmiles(molecule)
         if smiles == before:
             return molecule, smiles
+        reread = Chem.MolFromSmiles(smiles)
     raise StructureError("The structure has no stable canonical SMILES.")
 
 
-def _parent_inchikey(molecule: Chem.Mol, inchi: str) -> str:
-    own = inchi
+def _parent_inchikey(molecule: Chem.Mol, own_inchi: str, own_inchikey: str) -> str:
     parent = molecule if is_its_own_parent(molecule) else _parent(molecule)
-    if parent is not molecule:
-        inchi = inchi_of(parent)
-    if len(Chem.GetMolFrags(parent)) == 1:
+    inchi = own_inchi if parent is molecule else inchi_of(parent)
+    if "/p" in inchi and len(Chem.GetMolFrags(parent)) == 1:
         # Betaine hydrochloride's parent is a cation: nothing in the pipeline takes a proton from beside a
         # quaternary nitrogen. Without the layer of added protons its InChI is betaine's own.
         inchi = "/".join(layer for layer in inchi.split("/") if not layer.startswith("p"))
+    if inchi == own_inchi:
+        return own_inchikey
     # A bare proton is nothing but what was left out: it is its own parent.
-    return rdinchi.InchiToInchiKey(inchi) or rdinchi.InchiToInchiKey(own)
+    return rdinchi.InchiToInchiKey(inchi) or own_inchikey
 
 
 def _parent(molecule: Chem.Mol) -> Chem.Mol:
@@ -172,10 +170,6 @@ def _stripped(molecule: Chem.Mol) -> Chem.Mol:
 
 def _is_one_organic(molecule: Chem.Mol) -> bool:
     return _has_carbon(molecule) and len(Chem.GetMolFrags(molecule)) == 1
-
-
-def _has_any(molecule: Chem.Mol, patterns: tuple[Chem.Mol, ...]) -> bool:
-    return any(molecule.HasSubstructMatch(pattern) for pattern in patterns)
 
 
 def _is_sane(molecule: Chem.Mol) -> bool:

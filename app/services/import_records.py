@@ -15,7 +15,7 @@ from app.domain.molecules import NewMolecule, Structure
 from app.errors import StructureError
 from app.importers import chembl, pubchem
 from app.importers.records import ParsedRecord
-from app.services.chemistry import LOSSES_PER_BATCH, ChemistryPool
+from app.services.chemistry import LONG_TURN, LOSSES_PER_BATCH, SHORT_TURN, ChemistryPool
 from app.services.maintenance import refresh_summary_soon
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.outcomes import Outcome, OutcomeStatus
@@ -63,6 +63,7 @@ def standardize_records(
     results = chemistry.standardize_many(
         [(record.notation, record.structure_text) for record in readable if record.notation and record.structure_text],
         most_losses=2 * len(readable) if patient else LOSSES_PER_BATCH,
+        items_per_turn=LONG_TURN if patient else SHORT_TURN,
     )
     by_index = dict(zip((record.index for record in readable), results, strict=True))
     return [_ready(record, by_index.get(record.index)) for record in records]

@@ -147,7 +147,7 @@ def test_a_batch_reads_only_a_few_turns_ahead_of_its_results(pool: ChemistryPool
     next(results)
     results.close()  # type: ignore[attr-defined]
 
-    assert len(taken) <= 4 * chemistry._ITEMS_PER_TURN
+    assert len(taken) <= 4 * chemistry.SHORT_TURN
 
 
 def test_pictures_and_molfiles_come_back(pool: ChemistryPool):
