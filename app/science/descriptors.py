@@ -12,21 +12,11 @@ from typing import Final
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
-from app.science.crippen import crippen
-
 FINGERPRINT_BITS: Final = 2048
 _MORGAN: Final = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_BITS)
 _AVERAGE_MASS: Final = rdMolDescriptors.Properties(["amw"])
 # Alcohols and phenols, as in polyols and sugars; no acids, whose OH does not stay.
 _HYDROXYL: Final = Chem.MolFromSmarts("[OX2H][#6;!$([#6]=[O,S,N])]")
-# RDKit's own strict definition, which it copies for each molecule. Triple bonds, ends, CX3 and tert-butyl do not turn,
-# nor do amides and their like; a number behind a group tells RDKit that it is the same one at both ends.
-_END: Final = "!D1&!$(*#*)_1&!$(C(F)(F)F)_2&!$(C(Cl)(Cl)Cl)_3&!$(C(Br)(Br)Br)_4&!$(C([CH3])([CH3])[CH3])_5&!$([CH3])_6"
-_AMIDE: Final = (
-    "!$([CD3](=[N,O,S])-!@[#7,O,S!D1])&!$([#7,O,S!D1]-!@[CD3]=[N,O,S])&"
-    "!$([CD3](=[N+])-!@[#7!D1])&!$([#7!D1]-!@[CD3]=[N+])"
-)
-_ROTATABLE: Final = Chem.MolFromSmarts(f"[{_END}&{_AMIDE}]-,:;!@[{_END}]")
 _CARBON: Final = Chem.MolFromSmarts("[#6]")
 _ELEMENT: Final = re.compile(r"[A-Z][a-z]?\d*")
 
@@ -37,7 +27,7 @@ def descriptors(molecule: Chem.Mol) -> dict[str, float | int]:
     Reference: TPSA Ertl 2000, doi:10.1021/jm000942e; logP and refractivity Wildman & Crippen 1999,
     doi:10.1021/ci990307l; surface Labute 2000, doi:10.1016/S1093-3263(00)00068-1.
     """
-    logp, refractivity = crippen(molecule)
+    logp, refractivity = rdMolDescriptors.CalcCrippenDescriptors(molecule)
     return {
         "heavy_atom_count": molecule.GetNumHeavyAtoms(),
         "component_count": len(Chem.GetMolFrags(molecule)),
@@ -45,14 +35,14 @@ def descriptors(molecule: Chem.Mol) -> dict[str, float | int]:
         "hydrogen_bond_donor_count": rdMolDescriptors.CalcNumHBD(molecule),
         "hydrogen_bond_acceptor_count": rdMolDescriptors.CalcNumHBA(molecule),
         "hydroxyl_group_count": len(molecule.GetSubstructMatches(_HYDROXYL)),
-        "rotatable_bond_count": len(molecule.GetSubstructMatches(_ROTATABLE)),
+        "rotatable_bond_count": rdMolDescriptors.CalcNumRotatableBonds(molecule),
         "ring_count": rdMolDescriptors.CalcNumRings(molecule),
         "aromatic_ring_count": rdMolDescriptors.CalcNumAromaticRings(molecule),
         "stereocenter_count": rdMolDescriptors.CalcNumAtomStereoCenters(molecule),
         "tpsa_a2": round(rdMolDescriptors.CalcTPSA(molecule), 2),
         "labute_surface_a2": round(rdMolDescriptors.CalcLabuteASA(molecule), 3),
-        "crippen_logp": logp,
-        "crippen_molar_refractivity_cm3_mol": refractivity,
+        "crippen_logp": round(logp, 4),
+        "crippen_molar_refractivity_cm3_mol": round(refractivity, 4),
         "fraction_csp3": round(rdMolDescriptors.CalcFractionCSP3(molecule), 4),
         "exact_mass_da": round(rdMolDescriptors.CalcExactMolWt(molecule), 6),
     }

@@ -232,11 +232,18 @@ def test_a_worker_killed_at_random_moments_costs_no_row_and_doubles_none(
 
 
 class Slowly:
-    """A file whose every page takes a moment, so that two workers meet."""
+    """A file whose every page takes a moment, and the first of a worker until another worker has the run, too."""
+
+    def __init__(self, meeting: threading.Barrier) -> None:
+        self._meeting = meeting
+        self._has_met = False
 
     def pages(
         self, parameters: Mapping[str, Any], checkpoint: Mapping[str, Any] | None, sha256: str | None
     ) -> Iterator[Page]:
+        if not self._has_met:
+            self._has_met = True
+            self._meeting.wait(30)
         for page in FileSource(PAGE).pages(parameters, checkpoint, sha256):
             time.sleep(0.03)
             yield page
@@ -246,10 +253,12 @@ def test_two_workers_on_one_run_store_no_page_twice(scene: Scene, expected: Any)
     run_id = scene.place()
     reports: list[ImportReport] = []
     ended = threading.Event()
+    meeting = threading.Barrier(2)
 
     def work() -> None:
+        source = Slowly(meeting)
         while not ended.is_set():
-            reports.append(scene.run(run_id, sources={"file": Slowly()}))
+            reports.append(scene.run(run_id, sources={"file": source}))
             if reports[-1].state == "finished":
                 ended.set()
 
