@@ -104,7 +104,9 @@ def _services(settings: Settings) -> context.Services:
         ),
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
         traffic=traffic,
-        workers=Workers(lambda: measures.counted(traffic, database), lambda: measures.standing(database)),
+        workers=Workers(
+            lambda: measures.counted(traffic, database), lambda: measures.standing(database), measures.GREATEST
+        ),
         last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
