@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.machine, pytest.mark.timeout(90)]
 WAIT_S: Final = 8.0
 HEADER: Final = "X-Read-After"
 ALERTS: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+CONFLICTS: Final = 5
+CONFLICTS_SQL: Final = "SELECT confl_lock FROM pg_stat_database_conflicts WHERE datname = current_database()"
 OWN_LAG_SQL: Final = """
 SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
     ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp())::int END
@@ -333,6 +335,37 @@ class TestFaults:
         assert Api(worker.test_client()).get("/molecules?limit=5").status_code == 200
         assert answered(worker) == [1]
 
+    def test_a_read_that_conflicts_with_what_is_replayed_is_answered_by_the_primary(
+        self, another: Standby, server: Server, new_worker: Callable[..., Flask]
+    ):
+        """SQLSTATE 40001, "canceling statement due to conflict with recovery": here as soon as there is one."""
+        another.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0", "SELECT pg_reload_conf()")
+        worker = new_worker(another.url)
+        seen: list[tuple[int, int]] = []
+        stop = threading.Event()
+
+        def read() -> None:
+            api = Api(worker.test_client())
+            while not stop.is_set():
+                answer = api.get("/molecules?format=ndjson")
+                seen.append((answer.status_code, len(set(answer.data.splitlines()))))
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            until(lambda: conflicts_after_another_lock(server, another) >= CONFLICTS)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+        assert set(seen) == {(200, RECORDS.public)}
+        assert states(worker)[0].passed_on >= CONFLICTS
+        # Such an end says nothing against the standby.
+        until(lambda: reason(worker) is None)
+        assert answered(worker)[0] > 0
+
     def test_one_of_two_standbys_takes_over_from_the_other(
         self, standby: Standby, another: Standby, new_worker: Callable[..., Flask]
     ):
@@ -397,6 +430,13 @@ class TestFaults:
         assert {write.status_code for write in writes} == {503}
         assert all("Retry-After" in write.headers for write in writes)
         network.heal()
+
+
+def conflicts_after_another_lock(primary: Server, standby: Server) -> int:
+    """Lock the molecules on the primary, and return how many reads of the standby that and the like has ended."""
+    primary.execute("BEGIN", "LOCK TABLE public.molecules IN ACCESS EXCLUSIVE MODE", "COMMIT")
+    ((count,),) = standby.execute(CONFLICTS_SQL)
+    return int(str(count))
 
 
 def answered_by_standby(worker: Flask, api: Api) -> bool:
