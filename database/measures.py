@@ -18,7 +18,7 @@ import structlog
 
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SLOW_S: Final = 0.1
-"""A statement that takes longer is named in the log. One of `BOUNDS_S`, so that the histograms tell them, too."""
+"""A request's statement that takes longer is named in the log. One of `BOUNDS_S`, so that the histograms tell, too."""
 _log = structlog.get_logger(__name__)
 
 
@@ -53,6 +53,8 @@ class Histogram:
 class Measures:
     """Counts of one pool."""
 
+    slow_s: float = SLOW_S
+    """A statement that takes longer is named in the log."""
     acquisition: Histogram = field(default_factory=Histogram)
     """Seconds until a connection was had, or was not."""
     use: Histogram = field(default_factory=Histogram)
@@ -72,7 +74,7 @@ class Measures:
     def count_statement(self, name: str, seconds: float) -> None:
         """Count a statement, and name it in the log where it was slow; what it was sent with stays unsaid."""
         self.statements[name].observe(seconds)
-        if seconds > SLOW_S:
+        if seconds > self.slow_s:
             _log.warning("slow_statement", statement=name, took_ms=round(seconds * 1000))
 
     @contextmanager
