@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -70,10 +70,14 @@ class Measures:
     """A transaction was open for too long; the log says where it began."""
     statements: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     """By name, or by the names of those that were sent together: seconds until their answer was there."""
+    on_statement: Callable[[str, float], None] | None = None
+    """Told each statement's name and seconds, where its answer was waited for."""
 
     def count_statement(self, name: str, seconds: float) -> None:
         """Count a statement, and name it in the log where it was slow; what it was sent with stays unsaid."""
         self.statements[name].observe(seconds)
+        if self.on_statement is not None:
+            self.on_statement(name, seconds)
         if seconds > self.slow_s:
             _log.warning("slow_statement", statement=name, took_ms=round(seconds * 1000))
 
