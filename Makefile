@@ -52,7 +52,7 @@ soak: ## Break the database for ten minutes under load and write docs/soak.md (A
 lock: ## Resolve the dependencies anew and write both lock files
 	$(PREPARE) dev
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) pyproject.toml --output-file requirements.lock
-	$(BIN)/uv pip compile $(LOCK_OPTIONS) pyproject.toml --group dev --constraint requirements.lock \
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) pyproject.toml --extra otel --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
 # Valid on every platform and Python, with hashes, and without the address of any package index.

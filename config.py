@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ MIN_SECRET_BYTES: Final = 32
 IMPORT_HOSTS: Final = frozenset(
     {"ftp.ncbi.nlm.nih.gov", "pubchem.ncbi.nlm.nih.gov", "ftp.ebi.ac.uk", "www.ebi.ac.uk", "tripod.nih.gov"}
 )
+_OTLP: Final = "opentelemetry.exporter.otlp.proto.http"
 _N = TypeVar("_N", int, float)
 # One URL may name several hosts, with commas of its own.
 _BEFORE_URL: Final = re.compile(r",\s*(?=[a-z]+://)|,\s*$")
@@ -42,6 +45,8 @@ class Settings:
     port: int = 8000
     workers: int = 2
     log_level: str = "INFO"
+    traces_url: str | None = field(default=None, repr=False)
+    """OpenTelemetry's collector of traces; none are made where it is not set."""
 
     database_url: str | None = field(default=None, repr=False)
     """None means the embedded Postgres in `data_dir`."""
@@ -128,6 +133,7 @@ class Settings:
             port=_number(env, "PORT", cls.port, 0, 65535),
             workers=_number(env, "WEB_CONCURRENCY", max(2, os.cpu_count() or 2), 1, 256),
             log_level=_choice(env, "LOG_LEVEL", cls.log_level, "DEBUG", "INFO", "WARNING", "ERROR"),
+            traces_url=_traces_url(env),
             database_url=database_url,
             database_direct_url=_url(env, "DATABASE_DIRECT_URL", "postgresql", "postgres"),
             database_replica_urls=_replica_urls(env, "DATABASE_REPLICA_URLS"),
@@ -231,6 +237,25 @@ def _choice(env: Mapping[str, str], name: str, default: str, *allowed: str) -> s
 def _url(env: Mapping[str, str], name: str, *schemes: str) -> str | None:
     text = env.get(name)
     return _checked_url(name, text, *schemes) if text else None
+
+
+def _traces_url(env: Mapping[str, str]) -> str | None:
+    """Return the address for traces, as OpenTelemetry's own variables say it."""
+    own = _url(env, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http", "https")
+    of_all = _url(env, "OTEL_EXPORTER_OTLP_ENDPOINT", "http", "https")
+    if not (own or of_all) or _switch(env, "OTEL_SDK_DISABLED", default=False):
+        return None
+    if not _is_installed(_OTLP):
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" if own else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        msg = f"{name} is set, and OpenTelemetry is not installed: pip install 'cryoprotect[otel]', or unset it"
+        raise SettingsError(msg)
+    return own or f"{(of_all or '').rstrip('/')}/v1/traces"
+
+
+def _is_installed(module: str) -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec(module) is not None
+    return False
 
 
 def _replica_urls(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -33,6 +33,9 @@ from database.migrate import head
 from database.session import Database
 from database.urls import database_urls
 
+if TYPE_CHECKING:
+    from api.common.tracing import Tracing
+
 
 class _SynchronousFlask(Flask):
     """Flask for views that are all plain functions: it looks for no coroutine, five times a request."""
@@ -49,7 +52,7 @@ def create_app(settings: Settings) -> Flask:
         SettingsError: No key could verify a token, or no database is named.
     """
     settings.require_token_keys()
-    configure_logging(settings.log_level)
+    tracing = _tracing(settings)
     # No static folder: its view would bear no access mark.
     app = _SynchronousFlask(__name__, static_folder=None)
     app.json = JsonProvider(app)
@@ -58,7 +61,9 @@ def create_app(settings: Settings) -> Flask:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
-    services = _services(settings)
+    services = _services(settings, tracing)
+    if tracing is not None:
+        tracing.register(app, services.database.pools)
     context.register(app, services)
     errors.register(app)
     effects.register(app)
@@ -72,7 +77,18 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _services(settings: Settings) -> context.Services:
+def _tracing(settings: Settings) -> Tracing | None:
+    """Set up the log, and traces where they are wanted."""
+    if settings.traces_url is None:
+        configure_logging(settings.log_level)
+        return None
+    from api.common.tracing import Tracing, add_trace_id  # noqa: PLC0415 - OpenTelemetry, which most do without
+
+    configure_logging(settings.log_level, add_trace_id)
+    return Tracing(settings.traces_url)
+
+
+def _services(settings: Settings, tracing: Tracing | None) -> context.Services:
     urls = database_urls(
         settings.require_database_url(),
         settings.database_direct_url,
@@ -104,7 +120,10 @@ def _services(settings: Settings) -> context.Services:
         ),
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
         traffic=traffic,
-        workers=Workers(lambda: measures.counted(traffic, database), lambda: measures.standing(database)),
+        workers=Workers(
+            lambda: measures.counted(traffic, database), lambda: measures.standing(database), measures.GREATEST
+        ),
+        tracing=tracing,
         last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),

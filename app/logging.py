@@ -10,16 +10,20 @@ import sys
 import traceback
 
 import structlog
-from structlog.typing import ExcInfo
+from structlog.typing import ExcInfo, Processor
 
 
-def configure_logging(level: str) -> None:
-    """Make structlog write JSON lines from `level` on; other libraries speak up from WARNING on."""
+def configure_logging(level: str, *processors: Processor) -> None:
+    """Make structlog write JSON lines from `level` on; other libraries speak up from WARNING on.
+
+    `processors` are asked first, for what they know about a line.
+    """
     logging.basicConfig(
         level=max(logging.WARNING, logging.getLevelName(level)), stream=sys.stderr, format="%(message)s"
     )
     structlog.configure(
         processors=[
+            *processors,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_wordless),

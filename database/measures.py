@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,7 +18,7 @@ import structlog
 
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SLOW_S: Final = 0.1
-"""A statement that takes longer is named in the log. One of `BOUNDS_S`, so that the histograms tell them, too."""
+"""A request's statement that takes longer is named in the log. One of `BOUNDS_S`, so that the histograms tell, too."""
 _log = structlog.get_logger(__name__)
 
 
@@ -53,6 +53,8 @@ class Histogram:
 class Measures:
     """Counts of one pool."""
 
+    slow_s: float = SLOW_S
+    """A statement that takes longer is named in the log."""
     acquisition: Histogram = field(default_factory=Histogram)
     """Seconds until a connection was had, or was not."""
     use: Histogram = field(default_factory=Histogram)
@@ -68,11 +70,15 @@ class Measures:
     """A transaction was open for too long; the log says where it began."""
     statements: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     """By name, or by the names of those that were sent together: seconds until their answer was there."""
+    on_statement: Callable[[str, float], None] | None = None
+    """Told each statement's name and seconds, where its answer was waited for."""
 
     def count_statement(self, name: str, seconds: float) -> None:
         """Count a statement, and name it in the log where it was slow; what it was sent with stays unsaid."""
         self.statements[name].observe(seconds)
-        if seconds > SLOW_S:
+        if self.on_statement is not None:
+            self.on_statement(name, seconds)
+        if seconds > self.slow_s:
             _log.warning("slow_statement", statement=name, took_ms=round(seconds * 1000))
 
     @contextmanager

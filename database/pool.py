@@ -30,7 +30,7 @@ from psycopg_pool.pool import AddConnection
 from app.breaker import Breaker
 from database.connection import SilenceError, WatchedConnection
 from database.errors import is_connection_loss
-from database.measures import Measures, PoolState
+from database.measures import SLOW_S, Measures, PoolState
 from database.sizing import DEFAULT_MAX_SIZE, Floor
 
 _R = TypeVar("_R")
@@ -125,12 +125,13 @@ class Pool:
         timeout_s: float,
         transaction_pooler: bool,
         breaker: Breaker,
+        slow_s: float = SLOW_S,
     ) -> None:
         # A transaction pooler gives every transaction another backend: nothing can stay prepared.
         self.prepares = not transaction_pooler
         self.name = name
         self.timeout_s = timeout_s
-        self.measures = Measures()
+        self.measures = Measures(slow_s)
         self._breaker = breaker
         self._floor = Floor(min_size)
         self._peak = 0

@@ -9,10 +9,13 @@ replaying at any time.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict, deque
 from typing import Final
 
 MAX_CALLERS: Final = 10_000
+MAX_SEEN: Final = 3600
+"""An hour of a busy primary, seen once a second; of what was before, less and less is kept."""
 UNKNOWN: Final = 2**63 - 1
 """Farther than any standby comes."""
 
@@ -71,3 +74,39 @@ class Positions:
         self._floor = max(self._floor, position)
         for caller in [name for name, changed in self._changes.items() if changed <= self._floor]:
             del self._changes[caller]
+
+
+class Course:
+    """Where the primary was seen at what moment, which makes seconds of a standby's position.
+
+    The clock is this process's own: neither server's has to be right, and an idle primary puts nobody behind.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[int, float]] = []
+        """Each position, with the last moment at which the primary was there."""
+
+    def sample(self, position: int, now_s: float) -> None:
+        """Remember where the primary was at a moment."""
+        seen = self._seen
+        if seen and position < seen[-1][0]:
+            # After a failover that lost changes the log is another.
+            seen = []
+        if seen and position == seen[-1][0]:
+            seen[-1] = (position, now_s)
+        else:
+            seen.append((position, now_s))
+        # Others may be reading the list: it is replaced, and never shortened.
+        self._seen = seen[-1::-2][::-1] if len(seen) > MAX_SEEN else seen
+
+    def state_s(self, replayed: int, seen_s: float) -> float | None:
+        """Return the moment whose state a standby had that was seen at `seen_s` to have replayed so much.
+
+        None where that is from before the first sample, or where it is no standby.
+        """
+        seen = self._seen
+        newest = seen[-1][0] if seen else 0
+        if replayed >= newest:
+            return seen_s
+        index = bisect_right(seen, replayed, key=lambda sample: sample[0])
+        return min(seen[index - 1][1], seen_s) if index else None

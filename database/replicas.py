@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -25,7 +26,7 @@ from app.errors import UnavailableError
 from database.errors import is_outage
 from database.exchange import Parameters, Row
 from database.pool import Pool, Timing
-from database.positions import Positions
+from database.positions import Course, Positions
 from database.sizing import USABLE_CONNECTIONS_SQL
 
 Statements = Sequence[tuple[str, Parameters]]
@@ -70,6 +71,8 @@ class ReplicaState:
     answered: int
     passed_on: int
     """Reads that it was asked for and the primary answered."""
+    lag_s: float
+    """Since the moment whose state it is known to have; what it has not been asked about, it is not known to have."""
 
 
 class Replica:
@@ -86,6 +89,7 @@ class Replica:
         self._breaker = breaker
         self._replayed = 0
         self._seen_at_s = 0.0
+        self._state_s = time.monotonic()
 
     def may_answer(self, position: int) -> bool:
         """Return whether it is worth asking for what was there at a position."""
@@ -115,13 +119,15 @@ class Replica:
         self.answered += 1
         return answers
 
-    def look(self) -> None:
+    def look(self, course: Course) -> None:
         """Ask how far it has come and what it can take; where its breaker is open, this is the probe."""
         with suppress(psycopg.Error, UnavailableError):
             ((said,), (usable,)) = self._ask(
                 ANON, [(REPLAYED_SQL, {}), (USABLE_CONNECTIONS_SQL, {})], Timing(), INTERVAL_S
             )
             self._saw(said[0])
+            state_s = course.state_s(said[0], self._seen_at_s)
+            self._state_s = max(self._state_s, state_s or 0.0)
             if self._share is not None and usable[0] != self._usable:
                 self._usable = usable[0]
                 self.pool.limit(self._share(usable[0]))
@@ -133,7 +139,8 @@ class Replica:
             reason = "does not answer"
         elif self._replayed < floor:
             reason = "is behind" if self._replayed >= 0 else "is no standby"
-        return ReplicaState(self.pool.state.name, reason, self.answered, self.passed_on)
+        lag_s = round(time.monotonic() - self._state_s, 3)
+        return ReplicaState(self.pool.name, reason, self.answered, self.passed_on, lag_s)
 
     def _ask(self, caller: Caller, statements: Statements, timing: Timing, wait_s: float) -> list[list[Row]]:
         return self.pool.run(lambda connection: self._send(self.pool, connection, caller, statements), timing, wait_s)
@@ -148,6 +155,7 @@ class Replicas:
     def __init__(self, replicas: Sequence[Replica], max_lag_s: float) -> None:
         self.all = tuple(replicas)
         self.positions = Positions(max_lag_s)
+        self._course = Course()
         self._turns = itertools.count()
         self._closed = threading.Event()
 
@@ -163,13 +171,18 @@ class Replicas:
 
     def open(self, ask_primary: Callable[[], int]) -> None:
         """Begin to watch; `ask_primary` returns its position now, or raises UnavailableError."""
-        self._start("position", lambda: self.positions.sample(ask_primary(), time.monotonic()))
+        self._start("position", lambda: self._sample(ask_primary()))
         for replica in self.all:
-            self._start("replica", replica.look)
+            self._start("replica", partial(replica.look, self._course))
 
     def close(self) -> None:
         """End the watch."""
         self._closed.set()
+
+    def _sample(self, position: int) -> None:
+        now_s = time.monotonic()
+        self.positions.sample(position, now_s)
+        self._course.sample(position, now_s)
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
         threading.Thread(target=self._every_second, args=(work,), name=name, daemon=True).start()

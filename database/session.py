@@ -26,7 +26,7 @@ from app.domain.callers import ANON, Caller
 from app.errors import UnavailableError
 from database.errors import CommitLostError, is_connection_loss, is_outage, translate
 from database.exchange import Parameters, Row, exchange
-from database.measures import Measures, PoolState
+from database.measures import SLOW_S, Measures, PoolState
 from database.pool import Pool, Timing
 from database.replicas import DEFAULT_MAX_LAG_S, POSITION_SQL, Replica, Replicas, ReplicaState, Statements, breaker
 from database.sizing import DEFAULT_SHARE, USABLE_CONNECTIONS_SQL, shares
@@ -180,16 +180,19 @@ class Database:
         share: float = DEFAULT_SHARE,
         workers: int = 1,
         max_lag_s: float = DEFAULT_MAX_LAG_S,
+        slow_s: float = SLOW_S,
     ) -> None:
         """Connect to `urls`; without `max_size` to a share of the servers' connections, divided among `workers`.
 
-        No reader finds less on a standby than what was there `max_lag_s` ago.
+        No reader finds less on a standby than what was there `max_lag_s` ago. A statement that takes longer than
+        `slow_s` is named in the log.
         """
         self.breaker = Breaker("database", counts=is_outage)
         common: dict[str, Any] = {
             "max_size": max_size,
             "timeout_s": timeout_s,
             "transaction_pooler": transaction_pooler,
+            "slow_s": slow_s,
         }
         self._request = Pool(
             urls.request, name="cryoprotect request", min_size=min_size, breaker=self.breaker, **common

@@ -126,6 +126,8 @@ def worker_exit(_server: object, worker: Worker) -> None:
         if services.supabase_auth is not None:
             services.supabase_auth.close()
         services.database.close()
+        if services.tracing is not None:
+            services.tracing.close()
 
 
 def _services(worker: Worker) -> Any:  # noqa: ANN401 - the app's modules may not be imported before the patching

@@ -18,6 +18,7 @@ from database.pool import Timing
 
 if TYPE_CHECKING:
     from api.common.last_good import LastGood
+    from api.common.tracing import Tracing
     from api.common.traffic import Traffic
     from api.system.workers import Workers
     from app.importers.download import Allowed
@@ -49,6 +50,8 @@ class Services:
     traffic: Traffic
     workers: Workers
     """What they count is shared where the web server's workers are told so."""
+    tracing: Tracing | None
+    """None where no collector of traces is configured."""
     cursor_key: bytes
     last_good: LastGood
     """What visitors read while the database does not answer."""

@@ -75,6 +75,12 @@ TRANSITIONS: Final = Family(
 REFUSALS: Final = Family(
     "counter", "cryoprotect_breaker_refusals", "Calls that an open breaker refused.", ("dependency",)
 )
+LAG: Final = Family(
+    "gauge",
+    "cryoprotect_replica_lag_seconds",
+    "Since the moment whose state a replica is known to have, by the worker that knows least.",
+    ("replica",),
+)
 WORKERS: Final = Family("gauge", "cryoprotect_workers", "Workers that these numbers are of.", ())
 FAMILIES: Final = (
     HTTP,
@@ -93,8 +99,11 @@ FAMILIES: Final = (
     BREAKER,
     TRANSITIONS,
     REFUSALS,
+    LAG,
     WORKERS,
 )
+GREATEST: Final = frozenset({LAG.name})
+"""What workers see of one and the same thing, which does not add up."""
 
 
 def counted(traffic: Traffic, database: Database) -> Numbers:
@@ -136,6 +145,8 @@ def standing(database: Database) -> Numbers:
         numbers |= {(family.name, (pool.name,)): [value] for family, value in plain.items()}
     for state in State:
         numbers[BREAKER.name, (database.breaker.name, state.value)] = [database.breaker.state is state]
+    for replica in database.replica_states:
+        numbers[LAG.name, (replica.name,)] = [replica.lag_s]
     return numbers
 
 

@@ -64,11 +64,10 @@ class WorkersCollector(Collector):
 
 
 class RoomCollector(Collector):
-    """Keeps the names of what nothing measures yet, so that rules and dashboards can be written."""
+    """Keeps the name of what nothing measures yet, so that rules and dashboards can be written."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield metrics without values."""
-        yield GaugeMetricFamily("cryoprotect_replica_lag_seconds", "How far a replica is behind.", labels=["replica"])
+        """Yield a metric without a value."""
         yield GaugeMetricFamily("cryoprotect_backup_age_seconds", "Time since the newest backup that was verified.")
 
 

@@ -7,11 +7,12 @@ worker had counted before it ended stays counted, or else the sums would fall; h
 
 from __future__ import annotations
 
+import operator
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +33,19 @@ _log = structlog.get_logger(__name__)
 class Workers:
     """The workers of one web server, seen from one of them; alone until it is told where the others write."""
 
-    def __init__(self, counted: Callable[[], Numbers], standing: Callable[[], Numbers]) -> None:
-        """Give this worker's numbers: what it has `counted` since it began, and how things are `standing` now."""
+    def __init__(
+        self,
+        counted: Callable[[], Numbers],
+        standing: Callable[[], Numbers],
+        greatest: Container[str] = frozenset(),
+    ) -> None:
+        """Give this worker's numbers: what it has `counted` since it began, and how things are `standing` now.
+
+        Of the metrics in `greatest` the largest number counts, of the others the sum.
+        """
         self._counted = counted
         self._standing = standing
+        self._greatest = greatest
         self._file: Path | None = None
         self._stopped = threading.Event()
 
@@ -52,13 +62,14 @@ class Workers:
             self._publish(self._file, standing={})
 
     def numbers(self) -> Numbers:
-        """Return the sums over all workers."""
-        sums: dict[Key, list[float]] = {}
+        """Return the sums over all workers, or the greatest."""
+        together: dict[Key, list[float]] = {}
         for numbers in (self._counted(), self._standing(), *self._published()):
             for key, values in numbers.items():
-                known = sums.get(key)
-                sums[key] = [*values] if known is None else [a + b for a, b in zip(known, values, strict=True)]
-        return sums
+                known = together.get(key)
+                add = max if key[0] in self._greatest else operator.add
+                together[key] = [*values] if known is None else [*map(add, known, values)]
+        return together
 
     def _published(self) -> Iterator[Numbers]:
         if self._file is None:

@@ -31,6 +31,8 @@ from database.session import Database, WriteSession
 
 SHOWN_ERRORS: Final = 5
 _NICENESS: Final = 5
+_SLOW_S: Final = 5.0
+"""A page of a thousand records is slow by nature; what takes longer than this waits for somebody."""
 _LINE_EVERY_S: Final = 10.0
 _LOOK_EVERY_S: Final = 0.5
 
@@ -49,12 +51,11 @@ class Wanted:
 
 def carry_out(wanted: Wanted, *, as_json: bool) -> None:
     """Work on an import until it ends, and print how it went; the process ends with 1 where it did not go well."""
-    if not structlog.is_configured():
-        # Standard output is the report's.
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    given = Settings.from_environment()
+    _configure_logging(given.log_level)
     with (
-        running_database(with_secret(Settings.from_environment()), _note) as settings,
-        open_database(settings) as database,
+        running_database(with_secret(given), _note) as settings,
+        open_database(settings, slow_s=_SLOW_S) as database,
     ):
         _prepare(settings)
         report, faults = _import(database, settings, wanted)
@@ -62,6 +63,16 @@ def carry_out(wanted: Wanted, *, as_json: bool) -> None:
     stored = report.counts.added + report.counts.existing
     if report.state != "finished" or (report.counts.refused and not stored):
         sys.exit(1)
+
+
+def _configure_logging(level: str) -> None:
+    """Write lines for people; standard output is the report's."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            # Looked up for each line: while there is a bar, this is what writes above it.
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        )
 
 
 def _prepare(settings: Settings) -> None:

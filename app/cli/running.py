@@ -14,6 +14,7 @@ from typing import Final
 from app.errors import UnavailableError
 from config import Settings
 from database.embedded import EmbeddedServer, base_url
+from database.measures import SLOW_S
 from database.session import Database
 from database.urls import DatabaseUrls, database_urls
 
@@ -56,14 +57,15 @@ def found_database(settings: Settings) -> Settings | None:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """Give the database layer, open for as long as the block."""
+def open_database(settings: Settings, *, slow_s: float = SLOW_S) -> Iterator[Database]:
+    """Give the database layer, open for as long as the block; what takes longer than `slow_s` there is logged."""
     database = Database(
         urls_of(settings),
         min_size=0,
         max_size=2,
         timeout_s=settings.pool_timeout_s,
         transaction_pooler=settings.transaction_pooler,
+        slow_s=slow_s,
     )
     database.open()
     try:

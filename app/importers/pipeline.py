@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -35,6 +35,7 @@ from database.repositories.imports import (
     Lease,
     LeaseLostError,
     NewPage,
+    SetBackError,
     StoredPage,
 )
 from database.repositories.provenance import ImportFault
@@ -87,12 +88,15 @@ def run_import(
         NotFoundError: There is no such run.
         UnavailableError: The database, the chemistry or the source does not answer; the run can be taken up again.
     """
-    lease = _persistently(database, lambda session: ImportRepository(session).take_lease(run_id))
-    if lease is not None:
+    is_set_back = True
+    while is_set_back:
+        lease = _persistently(database, lambda session: ImportRepository(session).take_lease(run_id))
+        if lease is None:
+            break
         waiting = Waiting()
         try:
             found = known_sources(database, waiting) if sources is None else sources
-            _Worker(database, chemistry, lease, on_progress or (lambda _: None)).work(found)
+            is_set_back = not _Worker(database, chemistry, lease, on_progress or (lambda _: None)).work(found)
         finally:
             # A page that nobody wants any more may be one that a service is asked for with patience.
             waiting.end()
@@ -110,13 +114,17 @@ class _Worker:
         self._on_progress = on_progress
         self._stored_at_s = time.monotonic()
 
-    def work(self, sources: Mapping[str, Source]) -> None:
-        """Bring the run to its end, or as far as this worker may."""
+    def work(self, sources: Mapping[str, Source]) -> bool:
+        """Bring the run to its end, or as far as this worker may; return False where it has to be taken up anew."""
         try:
             with _renewed(self._database, self._lease):
                 self._work(sources)
         except LeaseLostError:
             _log.info("import_taken_over", run_id=str(self._lease.run_id))
+        except SetBackError:
+            _log.warning("import_set_back", run_id=str(self._lease.run_id))
+            self._release()
+            return False
         except UnavailableError:
             self._release()
             raise
@@ -126,6 +134,7 @@ class _Worker:
         except BaseException:
             self._release()
             raise
+        return True
 
     def _work(self, sources: Mapping[str, Source]) -> None:
         cancelled = self._lease.cancel_requested
@@ -181,7 +190,9 @@ class _Worker:
             worked_s=now_s - self._stored_at_s,
         )
         self._stored_at_s = now_s
-        return _persistently(self._database, lambda session: ImportRepository(session).load_page(self._lease, new))
+        stored = _persistently(self._database, lambda session: ImportRepository(session).load_page(self._lease, new))
+        self._lease = replace(self._lease, checkpoint=page.checkpoint)
+        return stored
 
     def _close(self, end: Callable[[ImportRepository], None]) -> None:
         def work(session: WriteSession) -> None:

@@ -17,7 +17,7 @@ import psycopg
 
 from app.domain.molecules import NewMolecule
 from app.domain.toxicity import NewToxicityResult
-from app.errors import ConflictError, NotFoundError
+from app.errors import ConflictError, NotFoundError, UnavailableError
 from database.exchange import Row
 from database.repositories.molecules import TOUCH_MOLECULES_SQL
 from database.repositories.outcomes import OutcomeStatus, refused_by
@@ -119,7 +119,8 @@ ORDER BY record_index
 LIMIT %(limit)s
 """
 
-# The page is as durable as its checkpoint, for both are one commit: it need not wait for the disk.
+# The page is as durable as its checkpoint, for both are one commit: it need not wait for the disk. A server that
+# crashes may forget the last pages; who stores the next one finds the checkpoint farther back, and goes back, too.
 LIMIT_PAGE_SQL: Final = """
 SELECT set_config('statement_timeout', %(limit_ms)s, true),
     set_config('idle_in_transaction_session_timeout', %(stall_ms)s, true),
@@ -219,6 +220,13 @@ class LeaseLostError(ConflictError):
 
     def __init__(self) -> None:
         super().__init__("another worker has taken this import over", code="lease_lost")
+
+
+class SetBackError(UnavailableError):
+    """The database has lost pages that it had stored: the run goes on behind the last one that it has."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has lost what it had stored last", code="import_set_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +369,9 @@ class ImportRepository:
 
         Raises:
             LeaseLostError: Another worker has the run.
+            SetBackError: What the lease says was stored last is not there any more.
         """
+        _require_up_to(self._hold(lease)[0], lease)
         self._end(lease, "finished", None)
 
     def cancel(self, lease: Lease) -> None:
@@ -412,6 +422,7 @@ class ImportRepository:
 
         Raises:
             LeaseLostError: Another worker has the run; nothing of the page may be kept.
+            SetBackError: What the lease says was stored last is not there any more; nor may this page be kept.
         """
         self._session.rows(LIMIT_PAGE_SQL, {"limit_ms": _PAGE_TIME_LIMIT_MS, "stall_ms": _PAGE_STALL_LIMIT_MS})
         checkpoint = _json(page.checkpoint)
@@ -420,6 +431,7 @@ class ImportRepository:
         if _loaded(stored_up_to) == orjson.loads(checkpoint):
             # It was stored by this worker, whom the answer to its COMMIT did not reach.
             return StoredPage(totals, {}, cancel_requested)
+        _require_up_to(stored_up_to, lease)
         stored = _Staging(self._session, lease).store(page.molecules)
         refused_results = self._add_results(lease.run_id, page.results, stored.owners)
         faults = [*page.faults, *stored.faults, *refused_results]
@@ -568,6 +580,11 @@ def _staged(molecules: Sequence[tuple[int, NewMolecule]]) -> Iterator[tuple[obje
             _json(molecule.identifiers) if molecule.identifiers else None,
             _json(molecule.properties) if molecule.properties else None,
         )
+
+
+def _require_up_to(checkpoint: bytes | None, lease: Lease) -> None:
+    if _loaded(checkpoint) != orjson.loads(_json(lease.checkpoint)):
+        raise SetBackError
 
 
 def _json(value: object) -> str:

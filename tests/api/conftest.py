@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -102,9 +103,16 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
 @pytest.fixture(scope="session")
 def gunicorn(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of gunicorn, configured as in production, with the real app on the tests' database."""
+    log = tmp_path_factory.mktemp("gunicorn") / "log"
+    with running_gunicorn(settings, log, "tests.api.breaking_streams:app") as url:
+        yield url
+
+
+@contextmanager
+def running_gunicorn(settings: Settings, log: Path, app: str = "wsgi:app", **variables: str) -> Iterator[str]:
+    """Give the address of a gunicorn that runs as long as the block."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    log = tmp_path_factory.mktemp("gunicorn") / "log"
     environment = {
         **os.environ,
         "CRYOPROTECT_DATA_DIR": str(settings.data_dir),
@@ -117,9 +125,10 @@ def gunicorn(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> It
         # It would write into the tables that other tests look at.
         "MAINTENANCE_INTERVAL_S": "0",
         "LOG_LEVEL": "ERROR",
+        **variables,
     }
     command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py"]
-    command += ["--bind", f"fd://{listener.fileno()}", "tests.api.breaking_streams:app"]
+    command += ["--bind", f"fd://{listener.fileno()}", app]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=PROJECT, env=environment, pass_fds=(listener.fileno(),), stdout=output, stderr=output

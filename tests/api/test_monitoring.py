@@ -33,7 +33,6 @@ EXPRESSIONS = [*(rule["expr"] for rule in RULES), *TARGETS]
 USUAL_LABELS = {"instance", "job", "le"}
 OTHER_LABELS = {
     "cryoprotect_import_runs": {"state"},
-    "cryoprotect_replica_lag_seconds": {"replica"},
     "cryoprotect_maintenance_since_run_seconds": {"task"},
     "cryoprotect_maintenance_run_duration_seconds": {"task"},
     "cryoprotect_maintenance_last_run_failed": {"task"},

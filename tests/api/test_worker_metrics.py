@@ -185,6 +185,18 @@ def test_a_worker_that_was_killed_no_longer_stands_anywhere(tmp_path: Path, data
     one.stop()
 
 
+def test_of_what_all_workers_look_at_the_greatest_counts(tmp_path: Path):
+    lag = (measures.LAG.name, ("r",))
+    worker = Workers(dict, lambda: {lag: [3.0]}, measures.GREATEST)
+    worker.share(tmp_path)
+    for number, lag_s in enumerate((70, 1)):
+        written = f'[[], [["{measures.LAG.name}", ["r"], [{lag_s}]]]]'
+        (tmp_path / f"{number}-other.json").write_text(written)
+
+    assert worker.numbers()[lag] == [70]
+    worker.stop()
+
+
 def test_gunicorns_workers_share_what_they_count(gunicorn: str):
     requests.get(f"{gunicorn}/api/v1/version", timeout=10)
     said = requests.get(f"{gunicorn}/metrics", timeout=10).text

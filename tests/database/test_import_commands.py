@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,3 +182,70 @@ def test_a_terminal_shows_a_bar(on_a_terminal: Callable[[], str]) -> None:
     assert "100 %" in screen
     assert "3 added, 0 existing, 1 refused" in screen
     assert "finished" in screen
+
+
+SLOWER_SQL: Final = """
+CREATE FUNCTION pg_temp.take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(0.4);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER take_time AFTER INSERT ON molecules FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.take_time()
+"""
+ENDED_ONCE_SQL: Final = """
+CREATE SEQUENCE public.attempts;
+CREATE FUNCTION pg_temp.end_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF nextval('public.attempts') = 1 THEN
+        PERFORM pg_terminate_backend(pg_backend_pid());
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER end_once AFTER INSERT ON molecules FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.end_once()
+"""
+
+
+def test_a_page_that_takes_its_time_is_nothing_to_say(on_a_terminal: Callable[[], str], admin: psycopg.Connection):
+    admin.execute(SLOWER_SQL)
+    try:
+        screen = on_a_terminal()
+    finally:
+        admin.execute("DROP TRIGGER take_time ON molecules")
+
+    assert "3 added, 0 existing, 1 refused" in screen
+    assert "slow_statement" not in screen
+    assert "MERGE_MOLECULES_SQL" not in screen
+
+
+def test_what_is_to_say_stands_above_the_bar(on_a_terminal: Callable[[], str], admin: psycopg.Connection):
+    admin.execute(ENDED_ONCE_SQL)
+    try:
+        screen = on_a_terminal()
+    finally:
+        admin.execute("DROP TRIGGER end_once ON molecules")
+        admin.execute("DROP SEQUENCE public.attempts")
+
+    assert "3 added, 0 existing, 1 refused" in screen
+    # The bar is wiped away, the line is written, and the bar begins anew on the line below.
+    assert re.search(r"\r\x1b\[2K[^\r\n]*stamina\.retry_scheduled[^\n]*\r\n", screen), screen
+    assert screen.rindex("stamina.retry_scheduled") < screen.rindex("100 %")
+
+
+def test_the_log_level_is_the_settings(path: Path, monkeypatch: pytest.MonkeyPatch, admin: psycopg.Connection):
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    admin.execute(ENDED_ONCE_SQL)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli.main", "import", "file", str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+    finally:
+        admin.execute("DROP TRIGGER end_once ON molecules")
+        admin.execute("DROP SEQUENCE public.attempts")
+
+    assert b"finished" in done.stdout
+    assert b"retry_scheduled" not in done.stderr

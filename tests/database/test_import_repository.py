@@ -14,7 +14,15 @@ from app.domain.callers import SERVICE
 from app.domain.molecules import Identifier, NewMolecule, PropertyValue
 from app.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from database.repositories import imports as module
-from database.repositories.imports import Counts, ImportRepository, Lease, LeaseLostError, NewPage, StoredPage
+from database.repositories.imports import (
+    Counts,
+    ImportRepository,
+    Lease,
+    LeaseLostError,
+    NewPage,
+    SetBackError,
+    StoredPage,
+)
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.provenance import ImportFault, ProvenanceRepository, SourceStatement
 from database.session import Database
@@ -58,6 +66,11 @@ def lapse(admin: psycopg.Connection) -> None:
 def load(database: Database, lease: Lease, page: NewPage) -> StoredPage:
     with database.transaction(SERVICE) as session:
         return ImportRepository(session).load_page(lease, page)
+
+
+def behind(lease: Lease, upto: int) -> Lease:
+    """Return the lease of a worker that has stored a page up to there."""
+    return replace(lease, checkpoint={"upto": upto})
 
 
 def do(database: Database, work: Callable[[ImportRepository], object]) -> Any:
@@ -191,7 +204,8 @@ def test_the_audit_log_gets_one_row_a_run_and_page_and_table(
     admin.execute("TRUNCATE audit_log")
 
     for upto, name in enumerate(("glycerol", "ethylene glycol")):
-        load(database, lease, page_of(factories.new_molecule(name, identifiers=(CID,)), upto=upto))
+        page = page_of(factories.new_molecule(name, identifiers=(CID,)), upto=upto)
+        load(database, behind(lease, upto - 1) if upto else lease, page)
         do(database, lambda imports: imports.renew(lease))
 
     assert admin.execute("SELECT table_name, row_count, import_run_id FROM audit_log ORDER BY id").fetchall() == [
@@ -206,7 +220,7 @@ def test_what_exists_gains_what_is_new_to_it(database: Database, admin: psycopg.
     chembl = Identifier("chembl", "chembl_id", "CHEMBL692")
 
     same = load(database, lease, page_of(factories.new_molecule(identifiers=(CID,)), upto=1))
-    more = load(database, lease, page_of(factories.new_molecule(identifiers=(CID, chembl)), upto=2))
+    more = load(database, behind(lease, 1), page_of(factories.new_molecule(identifiers=(CID, chembl)), upto=2))
 
     assert same.owners == more.owners == {1: known}
     assert more.totals == Counts(existing=2)
@@ -300,6 +314,24 @@ def test_a_page_whose_answer_was_lost_is_not_stored_twice(
     assert admin.execute("SELECT count(*) FROM import_errors").fetchone() == (1,)
 
 
+def test_a_page_behind_one_that_the_database_has_lost_is_not_stored_and_ends_no_run(
+    database: Database, admin: psycopg.Connection, run_id: UUID
+) -> None:
+    lease = held(database, run_id)
+    load(database, lease, page_of(factories.new_molecule("glycerol"), upto=1))
+    load(database, behind(lease, 1), page_of(factories.new_molecule("ethylene glycol"), upto=2))
+    admin.execute("""UPDATE import_runs SET checkpoint = '{"upto": 1}'""")
+
+    with pytest.raises(SetBackError):
+        load(database, behind(lease, 2), page_of(factories.new_molecule("methanol"), upto=3))
+    with pytest.raises(SetBackError):
+        do(database, lambda imports: imports.finish(behind(lease, 2)))
+
+    assert do(database, lambda imports: imports.get(run_id)).state == "running"
+    assert load(database, behind(lease, 1), page_of(factories.new_molecule("methanol"), upto=2)).totals.added == 3
+    do(database, lambda imports: imports.finish(behind(lease, 2)))
+
+
 def test_errors_are_kept_up_to_a_bound_and_counted_beyond(
     database: Database, monkeypatch: pytest.MonkeyPatch, run_id: UUID
 ) -> None:
@@ -309,6 +341,7 @@ def test_errors_are_kept_up_to_a_bound_and_counted_beyond(
     for upto in (2, 4, 6):
         faults = tuple(ImportFault(upto + n, None, "bad") for n in range(2))
         load(database, lease, page_of(upto=upto, faults=faults))
+        lease = behind(lease, upto)
 
     assert do(database, lambda imports: imports.get(run_id)).counts == Counts(refused=6)
     assert [fault.index for fault in do(database, lambda imports: imports.errors(run_id, 10))] == [2, 3, 4]

@@ -154,9 +154,12 @@ class FaultyNetwork:
             self._links.discard(link)
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, server_writer):
-                end.close()
+            try:
+                await asyncio.gather(*ways, return_exceptions=True)
+            finally:
+                # Cancelled while it waits, too.
+                for end in (writer, server_writer):
+                    end.close()
 
     async def _dawdle(self) -> None:
         """Take the latency's time, or what is left of it when the network becomes quick."""

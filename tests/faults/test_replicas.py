@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import yaml
 from flask import Flask
 
 from app.factory import create_app
@@ -29,6 +31,13 @@ from tests.plugins.round_trips import Proxy
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(90)]
 WAIT_S: Final = 8.0
 HEADER: Final = "X-Read-After"
+ALERTS: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+CONFLICTS: Final = 5
+CONFLICTS_SQL: Final = "SELECT confl_lock FROM pg_stat_database_conflicts WHERE datname = current_database()"
+OWN_LAG_SQL: Final = """
+SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+    ELSE extract(epoch FROM now() - pg_last_xact_replay_timestamp())::int END
+"""
 
 
 @pytest.fixture
@@ -326,6 +335,37 @@ class TestFaults:
         assert Api(worker.test_client()).get("/molecules?limit=5").status_code == 200
         assert answered(worker) == [1]
 
+    def test_a_read_that_conflicts_with_what_is_replayed_is_answered_by_the_primary(
+        self, another: Standby, server: Server, new_worker: Callable[..., Flask]
+    ):
+        """SQLSTATE 40001, "canceling statement due to conflict with recovery": here as soon as there is one."""
+        another.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0", "SELECT pg_reload_conf()")
+        worker = new_worker(another.url)
+        seen: list[tuple[int, int]] = []
+        stop = threading.Event()
+
+        def read() -> None:
+            api = Api(worker.test_client())
+            while not stop.is_set():
+                answer = api.get("/molecules?format=ndjson")
+                seen.append((answer.status_code, len(set(answer.data.splitlines()))))
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            until(lambda: conflicts_after_another_lock(server, another) >= CONFLICTS)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+        assert set(seen) == {(200, RECORDS.public)}
+        assert states(worker)[0].passed_on >= CONFLICTS
+        # Such an end says nothing against the standby.
+        until(lambda: reason(worker) is None)
+        assert answered(worker)[0] > 0
+
     def test_one_of_two_standbys_takes_over_from_the_other(
         self, standby: Standby, another: Standby, new_worker: Callable[..., Flask]
     ):
@@ -392,6 +432,13 @@ class TestFaults:
         network.heal()
 
 
+def conflicts_after_another_lock(primary: Server, standby: Server) -> int:
+    """Lock the molecules on the primary, and return how many reads of the standby that and the like has ended."""
+    primary.execute("BEGIN", "LOCK TABLE public.molecules IN ACCESS EXCLUSIVE MODE", "COMMIT")
+    ((count,),) = standby.execute(CONFLICTS_SQL)
+    return int(str(count))
+
+
 def answered_by_standby(worker: Flask, api: Api) -> bool:
     before = answered(worker)[0]
     return api.get("/teams").status_code == 200 and answered(worker)[0] > before
@@ -420,3 +467,71 @@ def test_many_changes_by_many_users_are_all_read_at_once(standby: Standby, new_w
     assert missed == []
     assert next(count) == 75
     assert answered(writer)[0] + answered(reader)[0] > 0
+
+
+class TestLag:
+    """The figure that a monitor is given, in seconds."""
+
+    def test_grows_while_a_standby_does_not_replay_and_falls_when_it_has(
+        self, standby: Standby, server: Server, new_worker: Callable[..., Flask]
+    ):
+        worker = new_worker(standby.url)
+        add_molecule(server, "late 1")
+        time.sleep(3.0)
+        # What is idle is not behind, however long it is.
+        until(lambda: 0 <= lag_s(worker) < 2)
+        assert standby.execute("SELECT now() - pg_last_xact_replay_timestamp() > '2.5 s'") == [(True,)]
+        standby.pause()
+        add_molecule(server, "late 2")
+
+        until(lambda: lag_s(worker) > 3)
+
+        standby.resume()
+        until(lambda: lag_s(worker) < 2)
+
+    def test_grows_where_a_standby_is_cut_off_and_says_itself_that_it_has_replayed_all(
+        self, another: Standby, server: Server, new_worker: Callable[..., Flask]
+    ):
+        worker = new_worker(another.url)
+        another.execute("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        until(lambda: another.execute("SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)])
+        add_molecule(server, "late")
+
+        until(lambda: lag_s(worker) > 4)
+
+        assert another.execute(OWN_LAG_SQL) == [(0,)]
+
+    def test_grows_while_a_standby_does_not_answer_and_holds_no_scrape_up(
+        self, standby: Standby, new_worker: Callable[..., Flask]
+    ):
+        with FaultyNetwork(standby.socket) as network:
+            worker = new_worker(network.through(standby.url))
+            network.freeze()
+
+            until(lambda: lag_s(worker) > 3)
+
+            started_s = time.monotonic()
+            said = Api(worker.test_client()).get("//metrics").text
+            assert time.monotonic() - started_s < 0.5
+            assert 'cryoprotect_replica_lag_seconds{replica="cryoprotect replica 1"}' in said
+            assert not any(word in said for word in ("127.0.0.1", "postgresql://", "password"))
+            network.thaw()
+            until(lambda: lag_s(worker) < 2)
+
+    def test_is_asked_for_by_the_alert(self, standby: Standby, new_worker: Callable[..., Flask]):
+        rules = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+        (asked,) = [rule["expr"] for rule in rules if rule["alert"] == "ReplicaBehind"]
+        said = Api(new_worker(standby.url).test_client()).get("//metrics").text
+
+        (name,) = [line.partition("{")[0] for line in said.splitlines() if 'replica="' in line]
+
+        assert re.search(rf"by \(instance, replica\) \({name}\) > 30$", asked.strip())
+
+
+def lag_s(application: Flask) -> float:
+    """Return what a monitor is told of the only standby."""
+    said = Api(application.test_client()).get("//metrics").text
+    found = re.findall(
+        r'^cryoprotect_replica_lag_seconds\{replica="cryoprotect replica 1"\} (\S+)$', said, re.MULTILINE
+    )
+    return float(found[0])

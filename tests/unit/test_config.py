@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ def test_the_processs_own_environment_is_read_where_none_is_given(monkeypatch: p
         ("WEB_CONCURRENCY", "1", "workers", 1),
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
         ("LOG_LEVEL", "WARNING", "log_level", "WARNING"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/", "traces_url", "http://c:4318/v1/traces"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://c/x", "traces_url", "https://c/x"),
         ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql://u@h/d"),
         ("DATABASE_URL", "postgres://u@h/d", "database_url", "postgres://u@h/d"),
         ("DATABASE_DIRECT_URL", "postgresql://u@h/d", "database_direct_url", "postgresql://u@h/d"),
@@ -154,6 +157,7 @@ def test_a_variable_that_is_empty_is_as_good_as_not_set(tmp_path: Path, name: st
         ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY must be a number from 1 to 256"),
         ("WEB_CONCURRENCY", "257", "WEB_CONCURRENCY"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, not 'LOUD'"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318", "OTEL_EXPORTER_OTLP_ENDPOINT must start with http:// or https://"),
         ("DATABASE_URL", "mysql://h/d", "DATABASE_URL must start with postgresql:// or postgres://"),
         ("DATABASE_URL", "host=h dbname=d", "DATABASE_URL must start with"),
         ("DATABASE_DIRECT_URL", "h:5432/d", "DATABASE_DIRECT_URL must start with"),
@@ -298,3 +302,19 @@ def test_every_variable_that_is_read_stands_in_the_example():
 
     assert len(names) >= 20
     assert names <= set(re.findall(r"^#? ?([A-Z_]+)=", example, re.MULTILINE))
+
+
+def test_traces_without_opentelemetry_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    assert Settings.from_environment({}).traces_url is None
+
+    with pytest.raises(
+        SettingsError, match=r"OTEL_EXPORTER_OTLP_ENDPOINT is set, .* pip install 'cryoprotect\[otel\]'"
+    ):
+        Settings.from_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+
+
+def test_traces_can_be_switched_off_as_opentelemetry_says():
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}
+
+    assert Settings.from_environment(given).traces_url is None

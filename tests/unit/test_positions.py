@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from database.positions import MAX_CALLERS, UNKNOWN, Positions
+from database.positions import MAX_CALLERS, MAX_SEEN, UNKNOWN, Course, Positions
 
 
 @pytest.fixture
@@ -76,3 +76,47 @@ def test_a_change_that_nobody_placed_is_after_all_until_two_samples_say_where_it
 
     assert positions.of("alice") == 120
     assert positions.floor == 100
+
+
+class TestCourse:
+    """The age of a standby's state, from where the primary was seen."""
+
+    @pytest.fixture
+    def course(self) -> Course:
+        """Give the course of a primary that wrote, was idle for a minute and wrote again."""
+        made = Course()
+        for position, now_s in [(100, 1.0), (200, 2.0), (200, 62.0), (300, 63.0)]:
+            made.sample(position, now_s)
+        return made
+
+    @pytest.mark.parametrize(
+        ("replayed", "state_s"),
+        [(99, None), (100, 1.0), (199, 1.0), (200, 62.0), (299, 62.0), (300, 63.5), (400, 63.5), (-1, None)],
+    )
+    def test_is_that_of_the_last_moment_of_which_all_is_there(
+        self, course: Course, replayed: int, state_s: float | None
+    ):
+        assert course.state_s(replayed, 63.5) == state_s
+
+    def test_is_no_younger_than_the_last_look_at_the_standby(self, course: Course):
+        assert course.state_s(200, 30.0) == course.state_s(300, 30.0) == 30.0
+
+    def test_is_nothing_to_worry_about_before_the_primary_was_seen(self):
+        assert Course().state_s(100, 5.0) == 5.0
+        assert Course().state_s(-1, 5.0) is None
+
+    def test_starts_anew_with_another_log(self, course: Course):
+        course.sample(150, 64.0)
+
+        assert course.state_s(150, 64.5) == 64.5
+        assert course.state_s(120, 64.5) is None
+
+    def test_is_known_for_long_and_less_exactly_the_longer_ago(self):
+        course = Course()
+        for second in range(3 * MAX_SEEN):
+            course.sample(1000 + second, float(second))
+
+        last = 3 * MAX_SEEN - 1
+        assert len(course._seen) <= MAX_SEEN
+        assert course.state_s(1000 + last - 100, last) == last - 100
+        assert course.state_s(1000 + 50, last) == pytest.approx(50, abs=8)
