@@ -14,6 +14,7 @@ from api.history import routes as history
 from api.imports import routes as imports
 from api.mixtures import routes as mixtures
 from api.molecules import routes as molecules
+from api.optimizations import routes as optimizations
 from api.predictions import routes as predictions
 from api.projects import routes as projects
 from api.system import routes as system
@@ -27,6 +28,7 @@ BLUEPRINTS: Final = (
     mixtures.blueprint,
     experiments.blueprint,
     predictions.blueprint,
+    optimizations.blueprint,
     comparisons.blueprint,
     toxicity.blueprint,
     teams.blueprint,

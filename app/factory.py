@@ -29,6 +29,7 @@ from app.services.revocations import Revocations
 from app.services.supabase_auth import SupabaseAuth
 from app.services.tokens import TokenVerifier
 from config import Settings
+from database.errors import MAX_OPEN_JOBS
 from database.migrate import head
 from database.session import Database
 from database.urls import database_urls
@@ -159,5 +160,6 @@ def _published_limits(settings: Settings) -> dict[str, object]:
         "import_bytes": settings.max_import_bytes,
         "page": {"default": DEFAULT_LIMIT, "max": MAX_LIMIT},
         "batch_records": MAX_BATCH,
+        "jobs_of_one_user": MAX_OPEN_JOBS,
         "structure_time_limit_s": settings.chemistry_time_limit_s,
     }

@@ -32,6 +32,9 @@ class CommitLostError(psycopg.OperationalError):
     """The connection was lost after COMMIT was sent: what it was to keep is kept, or not."""
 
 
+MAX_OPEN_JOBS: Final = 20
+"""What one user may have computed later at once; `private.enqueue_own` counts."""
+
 CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
     "molecules_inchikey_public_key": ("/is_public", "a public molecule with this InChIKey exists already"),
     "molecules_project_id_inchikey_key": ("/project_id", "the project has a molecule with this InChIKey already"),
@@ -161,6 +164,10 @@ CONSTRAINTS: Final[dict[str, tuple[str, str]]] = {
         "/source_record",
         "the molecule has this record of the assay already",
     ),
+    "jobs_of_one_user_check": (
+        "",
+        f"you have {MAX_OPEN_JOBS} jobs that wait or run: let one end, or remove one, before you ask for more",
+    ),
 }
 # Rules over several rows: what is sent is well-formed, but what is stored stands against it.
 _CONFLICTS: Final = frozenset(
@@ -170,6 +177,7 @@ _CONFLICTS: Final = frozenset(
         "molecules_in_use_check",
         "mixtures_acl_check",
         "mixtures_in_use_check",
+        "jobs_of_one_user_check",
     }
 )
 

@@ -27,6 +27,7 @@ _V = TypeVar("_V", bound=Callable[..., Any])
 KEPT_HEADERS: Final = ("Location", "ETag", "Content-Type")
 MAX_KEY_LENGTH: Final = 255
 _TX_ROLLBACK: Final = re.compile(r'\s*tx\s*=\s*(?:rollback|"rollback")\s*')
+_RESPOND_ASYNC: Final = re.compile(r'\s*respond-async\s*(?:=\s*(?:"")?\s*)?')
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def writing(body_digest: bytes | None = None) -> Iterator[Effect]:
         if keeper and effect.answer is not None:
             keeper.keep(effect.answer)
     if rollback and effect.answer is not None:
-        effect.answer.headers["Preference-Applied"] = "tx=rollback"
+        effect.answer.headers.add("Preference-Applied", "tx=rollback")
 
 
 def replay_early(body_digest: bytes | None = None) -> None:
@@ -86,6 +87,11 @@ def replay_early(body_digest: bytes | None = None) -> None:
 def is_keyed() -> bool:
     """Return whether the request's effect is kept under a key, so that it happens once however often it is tried."""
     return _key() is not None and not _wants_rollback()
+
+
+def prefers_async() -> bool:
+    """Return whether the client would rather have what takes long done later."""
+    return _prefers(_RESPOND_ASYNC)
 
 
 def unkept(view: _V) -> _V:
@@ -144,9 +150,13 @@ def _key() -> str | None:
 
 
 def _wants_rollback() -> bool:
-    # RFC 7240: a value may be quoted, and parameters may follow.
-    preferences = (part.partition(";")[0].lower() for part in request.headers.get("Prefer", "").split(","))
-    return any(_TX_ROLLBACK.fullmatch(preference) for preference in preferences)
+    return _prefers(_TX_ROLLBACK)
+
+
+def _prefers(preference: re.Pattern[str]) -> bool:
+    # RFC 7240: a value may be quoted or empty, and parameters may follow.
+    stated = (part.partition(";")[0].lower() for part in request.headers.get("Prefer", "").split(","))
+    return any(preference.fullmatch(part) for part in stated)
 
 
 def _request_hash(body_digest: bytes | None) -> bytes:

@@ -98,6 +98,8 @@ class Description:
     """Description of a JSON body that is taken as its source sends it."""
     body_types: tuple[str, ...] = (JSON_TYPE,)
     conditional: bool = False
+    accepted: Listing | None = None
+    """What a POST answers with 202 where its work is done later."""
     effect: bool = True
     """Whether a POST changes anything."""
     may_be_absent: bool = False
@@ -190,7 +192,8 @@ class _Writer:
         if name == "post" and repeatable:
             yield _header("Idempotency-Key", "Makes a repeated call give the first answer, for 24 hours.", _KEY)
         if name != "get" and repeatable:
-            yield _header("Prefer", "`tx=rollback` answers as if done and keeps nothing.", _PREFERENCE)
+            later = " `respond-async` has the work done later." if said.accepted else ""
+            yield _header("Prefer", f"`tx=rollback` answers as if done and keeps nothing.{later}", _PREFERENCE)
 
     def _schema_parameters(self, schema: type[Schema]) -> Iterator[dict[str, Any]]:
         converter = cast("MarshmallowPlugin", self._spec.plugins[0]).converter
@@ -224,6 +227,11 @@ class _Writer:
             good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
             if name == "get":
                 responses["304"] = {"description": "Not modified."}
+        if said.accepted:
+            responses["202"] = {
+                "description": "To be done.",
+                "content": self._content(Description(record=said.accepted)),
+            }
         if said.again:
             responses[str(said.again)] = {**good, "description": "Done; it was there already."}
         for status in self._problems(rule, view, name, said):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api.common.openapi import Answer
-from api.common.shapes import OPTIONAL_TEXT, TEXT, UUID_TEXT, array, record
+from api.common.shapes import OPTIONAL_TEXT, TEXT, array, record
 
 _OPTIONAL_NUMBER: Final = {"type": ["number", "null"]}
 _FLAG: Final = {"type": "boolean"}
@@ -54,22 +54,6 @@ _NUMBERS: Final = array({"type": "number"})
 # Where a value has a history, as the cell's volume in a protocol has.
 PREDICTION["properties"]["curve"] = record(time_min=_NUMBERS, values=_NUMBERS)
 EVALUATION: Final = Answer("EvaluationAnswer", record(predictions=array(PREDICTION)))
-FRONT: Final = Answer(
-    "OptimizationAnswer",
-    record(
-        objective=TEXT,
-        traded=TEXT,
-        seed={"type": "integer"},
-        front=array(
-            record(
-                components=array(record(molecule_id=UUID_TEXT, name=TEXT, amount={"type": "number"}, unit=TEXT)),
-                solvent=TEXT,
-                total_molality_mol_kg={"type": "number"},
-                predictions=array(PREDICTION),
-            )
-        ),
-    ),
-)
 STORED: Final = Answer(
     "StoredPredictions",
     record(added=_COUNT, existing=_COUNT, data=array({"$ref": "#/components/schemas/Prediction"})),

@@ -20,22 +20,19 @@ from api.common.listing import ListQuery, lists, read_filters, shapes
 from api.common.openapi import describes
 from api.common.resource import Api, Resource
 from api.common.results import done
-from api.predictions.answers import EVALUATION, FRONT, MODEL, MODEL_LIST, STORED
+from api.predictions.answers import EVALUATION, MODEL, MODEL_LIST, STORED
 from api.predictions.schemas import (
     MAX_MIXTURES,
     BatchSchema,
     EvaluationSchema,
     NewPredictionsSchema,
-    OptimizationSchema,
     QuestionSchema,
 )
-from app.domain.mixtures import AmountUnit
 from app.errors import Fault, InvalidError, MalformedError, NotFoundError
 from app.science.models.model import Model, StructureModel
 from app.science.models.registry import CATALOGUE
-from app.services.optimize_mixtures import Front, optimize
 from app.services.predict_batch import ask_for_batch
-from app.services.predict_properties import Question, predict_mixture, predict_molecule, predict_stated, rounded, told
+from app.services.predict_properties import Question, predict_mixture, predict_molecule, predict_stated, told
 from database.listing import Filter, ListRequest, Shape, Sort
 from database.repositories.base import Document
 from database.repositories.mixtures import MIXTURES, MixtureReader
@@ -93,22 +90,6 @@ class EvaluationResource(Resource):
         """Ask the models about a composition; nothing is stored."""
         predictions = predict_stated(MoleculeReader(reading()), **data)
         return Response(dumps({"predictions": [told(item) for item in predictions]}), content_type=JSON_TYPE)
-
-
-class OptimizationResource(Resource):
-    """Searches for mixtures."""
-
-    @access.user()
-    @takes(OptimizationSchema)
-    @describes(answer=FRONT, effect=False)
-    def post(self, data: dict[str, Any]) -> Response:
-        """Search for the best mixtures of some molecules; nothing is stored.
-
-        The answer is a front, the best objective first: each next mixture has more of the traded quantity, which is
-        the first constraint's, or the total molality.
-        """
-        found = optimize(MoleculeReader(reading()), data["wish"])
-        return Response(dumps(_front(found, data["wish"].seed)), content_type=JSON_TYPE)
 
 
 class PredictionsResource(Resource):
@@ -230,38 +211,12 @@ class MoleculePredictionsResource(Resource):
 api.add_resource(ModelsResource, "/predictions/models")
 api.add_resource(ModelResource, "/predictions/models/<string:name>")
 api.add_resource(EvaluationResource, "/predictions/evaluate")
-api.add_resource(OptimizationResource, "/mixtures/optimize")
 api.add_resource(PredictionsResource, "/predictions")
 api.add_resource(BatchesResource, "/predictions/batch")
 api.add_resource(BatchResource, "/predictions/batch/<uuid:batch_id>")
 api.add_resource(PredictionResource, "/predictions/<uuid:prediction_id>")
 api.add_resource(MixturePredictionsResource, "/mixtures/<uuid:mixture_id>/predictions")
 api.add_resource(MoleculePredictionsResource, "/molecules/<uuid:molecule_id>/predictions")
-
-
-def _front(front: Front, seed: int) -> dict[str, Any]:
-    return {
-        "objective": front.problem.objective,
-        "traded": front.problem.traded,
-        "seed": seed,
-        "front": [
-            {
-                "components": [
-                    {
-                        "molecule_id": front.molecules[key].id,
-                        "name": front.molecules[key].name,
-                        "amount": amount,
-                        "unit": AmountUnit.MOLALITY,
-                    }
-                    for key, amount in mixture.molality_mol_kg.items()
-                ],
-                "solvent": front.problem.solvent,
-                "total_molality_mol_kg": mixture.total_molality_mol_kg,
-                "predictions": [told(item) for item in rounded(mixture.predictions)],
-            }
-            for mixture in front.mixtures
-        ],
-    }
 
 
 def _of_mixture(mixture_id: UUID) -> str:

@@ -22,6 +22,7 @@ from api.experiments.answers import RELATED as EXPERIMENTS_RELATED
 from api.imports.schemas import RELATED as IMPORTS_RELATED
 from api.mixtures.answers import RELATED as MIXTURES_RELATED
 from api.molecules.answers import RELATED as MOLECULES_RELATED
+from api.optimizations.answers import RELATED as OPTIMIZATIONS_RELATED
 from api.predictions.answers import RELATED as PREDICTIONS_RELATED
 from api.projects.schemas import RELATED as PROJECTS_RELATED
 from api.system.metrics import REGISTRY
@@ -56,6 +57,7 @@ _RELATED: Final = (
     | MIXTURES_RELATED
     | EXPERIMENTS_RELATED
     | PREDICTIONS_RELATED
+    | OPTIMIZATIONS_RELATED
     | IMPORTS_RELATED
     | TEAMS_RELATED
     | PROJECTS_RELATED

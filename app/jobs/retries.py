@@ -38,7 +38,11 @@ class BrokenOffError(UncountedError):
 
 
 class Backoff(BaseRetryStrategy):
-    """Twice the wait after each attempt, with jitter; what trying again cannot mend is given up at once."""
+    """Twice the wait after each attempt, with jitter; what trying again cannot mend is given up at once.
+
+    The oftener a job has failed, the lower its priority: under one lock the queue lets nothing pass a job of the same
+    or a higher one, not even while that waits for its next attempt.
+    """
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """Return when to try again, None for never."""
@@ -49,7 +53,8 @@ class Backoff(BaseRetryStrategy):
             return RetryDecision(retry_at=_in(exception.wait_s))
         if is_final(exception) or job.attempts + 1 >= MAX_ATTEMPTS:
             return None
-        return RetryDecision(retry_at=_in(min(2**job.attempts, MAX_WAIT_S) * random.uniform(0.75, 1.25)))  # noqa: S311
+        wait_s = min(2**job.attempts, MAX_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
+        return RetryDecision(retry_at=_in(wait_s), priority=-(job.attempts + 1))
 
 
 def is_final(exception: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """What a worker can do: each task takes ids only, and looks up in the database what is to be done now.
 
-A task may be run twice, by a worker that was thought dead and by the one after it. Both of ours keep their progress
-in the transactions of their effects, so the second finds nothing to do, or the first finds itself overtaken.
+A task may be run twice, by a worker that was thought dead and by the one after it. Ours keep their progress in the
+transactions of their effects, so the second finds nothing to do, or the first finds itself overtaken.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from app.jobs.retries import Backoff, BrokenOffError, HeldElsewhereError, Uncoun
 from app.services.chemistry import ChemistryPool
 from app.services.place_import import place_import, remove_placed
 from app.services.predict_batch import OvertakenError, predict_batch
+from app.services.run_optimization import run_optimization
 from database.repositories.jobs import JobRepository
 from database.session import Database
 
@@ -53,6 +54,7 @@ def queue_app(connector: BaseConnector) -> App:
     app = App(connector=connector)
     app.task(name="run_import", queue="imports", retry=Backoff(), pass_context=True)(run_import)
     app.task(name="predict_mixtures", queue="predictions", retry=Backoff(), pass_context=True)(predict_mixtures)
+    app.task(name="optimize_mixtures", queue="predictions", retry=Backoff(), pass_context=True)(optimize_mixtures)
     return app
 
 
@@ -80,6 +82,17 @@ def predict_mixtures(context: JobContext, batch_id: str) -> None:
     with _attempt(context) as attempt:
         try:
             ended = predict_batch(_parts(context).database, UUID(batch_id), attempt.goes_on)
+        except OvertakenError as error:
+            raise HeldElsewhereError from error
+        if not ended:
+            raise JobAborted
+
+
+def optimize_mixtures(context: JobContext, optimization_id: str) -> None:
+    """Search for mixtures until the search has ended."""
+    with _attempt(context) as attempt:
+        try:
+            ended = run_optimization(_parts(context).database, UUID(optimization_id), attempt.goes_on)
         except OvertakenError as error:
             raise HeldElsewhereError from error
         if not ended:

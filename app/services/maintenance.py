@@ -19,6 +19,7 @@ from app.domain.callers import SERVICE
 from database.repositories.idempotency import IdempotencyRepository
 from database.repositories.jobs import JobRepository
 from database.repositories.maintenance import Claim, MaintenanceRepository
+from database.repositories.optimizations import OptimizationRepository
 from database.repositories.prediction_batches import PredictionBatchRepository
 from database.repositories.tokens import TokenRepository
 from database.session import Database, WriteSession
@@ -54,10 +55,16 @@ class Run:
     error: str | None
 
 
+def _prune_jobs(session: WriteSession) -> int:
+    """Remove jobs that ended long ago, and what was asked for with them; return how many."""
+    kept = (JobRepository(session), PredictionBatchRepository(session), OptimizationRepository(session))
+    return sum(repository.prune() for repository in kept)
+
+
 TASKS: Final = (
     Task("idempotency_keys", 3600, lambda session: IdempotencyRepository(session).prune()),
     Task("tokens", 3600, lambda session: TokenRepository(session).prune()),
-    Task("jobs", 3600, lambda session: JobRepository(session).prune() + PredictionBatchRepository(session).prune()),
+    Task("jobs", 3600, _prune_jobs),
     Task(MOLECULE_SUMMARY, 900, lambda session: MaintenanceRepository(session).refresh_molecule_summary()),
 )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
 
 from gevent import get_hub
 
+from app.domain.mixtures import AmountUnit
 from app.domain.references import Match, by_key, choose, keys_of
 from app.errors import Fault, InvalidError, UnavailableError
 from app.science.models.cases import Conditions
-from app.science.optimization import Candidate, Constraint, Found, Problem, front
+from app.science.optimization import QUICK_CANDIDATES, Candidate, Constraint, Found, Problem, front
+from app.services.predict_properties import rounded, told
 from database.repositories.molecules import MoleculeReader
 
 _RETRY_AFTER_S: Final = 5
@@ -24,7 +26,7 @@ _under_way: Final = threading.Lock()
 class StatedCandidate:
     """A molecule by whatever it is called, with the bounds of its molality in mol/kg."""
 
-    reference: str
+    molecule: str
     at_least: float
     at_most: float
 
@@ -40,74 +42,148 @@ class Wish:
     solvent: str = "water"
     seed: int = 0
 
+    def said(self) -> dict[str, Any]:
+        """Return the wish as JSON says it."""
+        return asdict(self) | {"conditions": self.conditions.said()}
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Self:
+        """Return the wish that JSON says."""
+        return cls(
+            candidates=tuple(StatedCandidate(**item) for item in said["candidates"]),
+            objective=said["objective"],
+            constraints=tuple(Constraint(**item) for item in said["constraints"]),
+            conditions=Conditions.of(said["conditions"]),
+            solvent=said["solvent"],
+            seed=said["seed"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class Front:
-    """The mixtures found, and the molecules that they are made of, by the models' key."""
+class Molecule:
+    """What the models have to know of a candidate, and what callers know it by."""
 
-    problem: Problem
-    mixtures: Sequence[Found]
-    molecules: dict[str, Match]
+    id: str
+    name: str
+    inchikey: str | None
+    molar_mass_g_mol: float
+
+    @property
+    def key(self) -> str:
+        """Return the key that models know it by."""
+        return self.inchikey or self.id
 
 
-def optimize(molecules: MoleculeReader, wish: Wish) -> Front:
-    """Return the front of the mixtures wished for; one round trip finds their molecules.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A wish whose molecules are known: all that its answer depends on."""
+
+    wish: Wish
+    molecules: Sequence[Molecule]
+    """In the order of the candidates."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Return whether it takes seconds only."""
+        return len(self.molecules) <= QUICK_CANDIDATES
+
+    @property
+    def problem(self) -> Problem:
+        """Return the search as the science takes it."""
+        return Problem(
+            tuple(
+                Candidate(molecule.key, molecule.name, molecule.molar_mass_g_mol, stated.at_least, stated.at_most)
+                for molecule, stated in zip(self.molecules, self.wish.candidates, strict=True)
+            ),
+            self.wish.objective,
+            tuple(self.wish.constraints),
+            self.wish.conditions,
+            self.wish.solvent,
+        )
+
+    def told(self, mixtures: Sequence[Found]) -> dict[str, Any]:
+        """Return the front as JSON shows it."""
+        known = {molecule.key: molecule for molecule in self.molecules}
+        return {
+            "objective": self.wish.objective,
+            "traded": self.problem.traded,
+            "seed": self.wish.seed,
+            "front": [
+                {
+                    "components": [
+                        {
+                            "molecule_id": known[key].id,
+                            "name": known[key].name,
+                            "amount": amount,
+                            "unit": AmountUnit.MOLALITY,
+                        }
+                        for key, amount in mixture.molality_mol_kg.items()
+                    ],
+                    "solvent": self.wish.solvent,
+                    "total_molality_mol_kg": mixture.total_molality_mol_kg,
+                    "predictions": [told(item) for item in rounded(mixture.predictions)],
+                }
+                for mixture in mixtures
+            ],
+        }
+
+
+def search_for(molecules: MoleculeReader, wish: Wish) -> Search:
+    """Return the search for a wish; one round trip finds its molecules.
 
     Raises:
-        InvalidError: A molecule is unknown, stands twice or has no molar mass, or nothing meets the constraints.
+        InvalidError: With pointers: a molecule is unknown, stands twice or has no molar mass.
+    """
+    found = molecules.lookup([*dict.fromkeys(key for item in wish.candidates for key in keys_of(item.molecule))])
+    matches = by_key(found)
+    known: dict[str, Molecule] = {}
+    faults: list[Fault] = []
+    for index, item in enumerate(wish.candidates):
+        pointer = f"/candidates/{index}/molecule"
+        try:
+            molecule = _molecule(choose(item.molecule, matches))
+        except InvalidError as error:
+            faults.append(Fault(pointer, error.detail))
+            continue
+        if molecule.key in known:
+            faults.append(Fault(pointer, "this molecule stands twice"))
+        known[molecule.key] = molecule
+    if faults:
+        msg = "some candidates cannot be used"
+        raise InvalidError(msg, faults=faults)
+    return Search(wish, tuple(known.values()))
+
+
+def optimize(search: Search) -> dict[str, Any]:
+    """Return the front of the mixtures searched for, as JSON shows it.
+
+    Raises:
+        InvalidError: Nothing meets the constraints, or no model holds.
         UnavailableError: This process searches for somebody else.
     """
-    known = _candidates(molecules, wish.candidates)
-    problem = Problem(
-        tuple(
-            Candidate(key, match.name, match.molar_mass_g_mol or 0.0, stated.at_least, stated.at_most)
-            for (key, match), stated in zip(known.items(), wish.candidates, strict=True)
-        ),
-        wish.objective,
-        tuple(wish.constraints),
-        wish.conditions,
-        wish.solvent,
-    )
     if not _under_way.acquire(blocking=False):
         msg = "another search is under way"
         raise UnavailableError(msg, code="busy", retry_after_s=_RETRY_AFTER_S)
     try:
         # A thread of its own: the worker's other requests go on meanwhile.
-        found = get_hub().threadpool.apply(_searched, (problem, wish.seed))
+        found = get_hub().threadpool.apply(_searched, (search,))
     finally:
         _under_way.release()
     if isinstance(found, InvalidError):
         raise found
-    return Front(problem, found, known)
+    return search.told(found)
 
 
-def _searched(problem: Problem, seed: int) -> list[Found] | InvalidError:
+def _searched(search: Search) -> list[Found] | InvalidError:
     """Return the front, or why there is none: what a thread raises is printed as if it were an error of ours."""
     try:
-        return front(problem, seed)
+        return front(search.problem, search.wish.seed)
     except InvalidError as error:
         return error
 
 
-def _candidates(molecules: MoleculeReader, stated: Sequence[StatedCandidate]) -> dict[str, Match]:
-    found = molecules.lookup([*dict.fromkeys(key for item in stated for key in keys_of(item.reference))])
-    matches = by_key(found)
-    known: dict[str, Match] = {}
-    faults: list[Fault] = []
-    for index, item in enumerate(stated):
-        pointer = f"/candidates/{index}/molecule"
-        try:
-            match = choose(item.reference, matches)
-        except InvalidError as error:
-            faults.append(Fault(pointer, error.detail))
-            continue
-        key = match.inchikey or str(match.id)
-        if key in known:
-            faults.append(Fault(pointer, "this molecule stands twice"))
-        elif not match.molar_mass_g_mol:
-            faults.append(Fault(pointer, f"the molar mass of {match.name} is not known"))
-        known[key] = match
-    if faults:
-        msg = "some candidates cannot be used"
-        raise InvalidError(msg, faults=faults)
-    return known
+def _molecule(match: Match) -> Molecule:
+    if not match.molar_mass_g_mol:
+        msg = f"the molar mass of {match.name} is not known"
+        raise InvalidError(msg)
+    return Molecule(str(match.id), match.name, match.inchikey, match.molar_mass_g_mol)

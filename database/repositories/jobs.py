@@ -46,7 +46,7 @@ SET status = CASE
         WHEN j.attempts + 1 >= %(max_attempts)s THEN 'failed'
         ELSE 'todo'
     END::jobs.procrastinate_job_status,
-    attempts = j.attempts + 1, abort_requested = false, worker_id = NULL,
+    attempts = j.attempts + 1, priority = -(j.attempts + 1), abort_requested = false, worker_id = NULL,
     scheduled_at = clock_timestamp() + least(power(2, j.attempts) - 1, %(max_wait_s)s) * interval '1 second'
 FROM lost AS l
 WHERE j.id = l.id AND j.status = 'doing' AND j.worker_id IS NOT DISTINCT FROM l.worker_id

@@ -11,7 +11,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0025_visible_count"
-down_revision = "0022_merged_molecules"
+down_revision = "0024_optimizations"
 
 UPGRADE_SQL: Final = """
 -- squawk-ignore require-concurrent-index-deletion

@@ -80,7 +80,7 @@ def test_a_second_search_beside_the_first_is_asked_to_wait(alice: Api):
     ("change", "pointer"),
     [
         ({"candidates": []}, "/candidates"),
-        ({"candidates": [{"molecule": "glycerol", "at_most": 1}] * 7}, "/candidates"),
+        ({"candidates": [{"molecule": "glycerol", "at_most": 1}] * 21}, "/candidates"),
         ({"candidates": [{"molecule": "glycerol"}]}, "/candidates/0/at_most"),
         ({"candidates": [{"molecule": "glycerol", "at_least": -1, "at_most": 1}]}, "/candidates/0/at_least"),
         ({"candidates": [{"molecule": "glycerol", "at_least": 2, "at_most": 1}]}, "/candidates/0/at_most"),

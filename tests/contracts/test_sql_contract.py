@@ -79,6 +79,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "after": KEY,
     "anyway": False,
     "attempts": 3,
+    "best_objective": None,
     "body": b"{}",
     "both": True,
     "by_parent": False,
@@ -102,8 +103,10 @@ PARAMETERS: Final[dict[str, object]] = {
     "existing": 1,
     "expires_at": MOMENT,
     "failure": None,
+    "failure_row": None,
     "fence": 1,
     "first": KEY,
+    "generations": 1,
     "headers": "{}",
     "id": KEY,
     "ids": [KEY],
@@ -125,6 +128,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "max_wait_s": 600.0,
     "mixture_id": KEY,
     "molecule_id": KEY,
+    "molecules": "[]",
     "name": "name",
     "notes": None,
     "outcome": "pass",
@@ -146,9 +150,11 @@ PARAMETERS: Final[dict[str, object]] = {
     "refused_rows": "[]",
     "release": "1",
     "removed": [KEY],
+    "request": "{}",
     "request_hash": b"hash",
     "request_id": "a-request",
     "resource": "molecules",
+    "result": "{}",
     "retry_s": 300.0,
     "revoked_by": None,
     "role": "viewer",
@@ -230,6 +236,9 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.maintenance.deduplicate.references": (SERVICE,),
     "database.maintenance.deduplicate.repeats": (SERVICE,),
     "database.repositories.maintenance": (SERVICE,),
+    "database.repositories.optimizations": (SERVICE,),
+    "database.repositories.optimizations.ENQUEUE_OPTIMIZATION_SQL": (USER, SERVICE),
+    "database.repositories.optimizations.REMOVE_OPTIMIZATION_SQL": (USER, SERVICE),
     # What a user sends of it, tests/api sends as one.
     "database.repositories.prediction_batches": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),
@@ -244,7 +253,7 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
 # Who reads a listing; everybody, where it is not here.
 READERS: Final[dict[str, tuple[Caller, ...]]] = dict.fromkeys(
     ("tokens", "imports", "import_errors"), (SERVICE,)
-) | dict.fromkeys(("teams", "members", "projects", "invitations", "prediction_batch"), (USER, SERVICE))
+) | dict.fromkeys(("teams", "members", "projects", "invitations", "prediction_batch", "optimizations"), (USER, SERVICE))
 # Which list each scope narrows.
 SCOPED: Final = {
     MEMBERS_OF_TEAM: MEMBERS,

@@ -143,6 +143,36 @@ def test_a_second_batch_finds_what_the_first_made(
     assert jobs() == [("succeeded", 1), ("succeeded", 1)]
 
 
+def test_a_batch_that_waits_for_its_next_attempt_lets_the_others_of_its_user_pass(
+    database: Database,
+    admin: psycopg.Connection,
+    glycerol: UUID,
+    run_jobs: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    alice = factories.user()
+    often, seldom, fresh = (asked(database, alice, mixture(database, alice, glycerol)) for _ in range(3))
+    tried = "UPDATE jobs.procrastinate_jobs SET attempts = %s WHERE args ->> 'batch_id' = %s"
+    due = "UPDATE jobs.procrastinate_jobs SET scheduled_at = now() WHERE args ->> 'batch_id' = %s"
+    admin.execute(tried, (9, str(often)))
+    admin.execute(tried, (5, str(seldom)))
+
+    def down(_database: Database, batch_id: UUID, *_: object) -> bool:
+        if batch_id != fresh:
+            raise UnavailableError("it does not answer")
+        return predict_batch(database, batch_id, lambda: True)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tasks, "predict_batch", down)
+        run_jobs()
+
+    assert [batch(admin, one)[0] for one in (often, seldom, fresh)] == ["queued", "queued", "finished"]
+    # Of those that wait, the one that failed less often is not kept back either.
+    admin.execute(due, (str(seldom),))
+    run_jobs()
+    assert [batch(admin, one)[0] for one in (often, seldom)] == ["queued", "finished"]
+
+
 def test_a_batch_is_shown_to_whoever_asked_and_to_nobody_else(database: Database, glycerol: UUID):
     alice, bob = factories.user(), factories.user()
     batch_id = asked(database, alice, mixture(database, alice, glycerol))

@@ -40,6 +40,9 @@ WITH team AS (
 ), batch AS (
     INSERT INTO private.prediction_batches (role, created_by, question, mixture_ids)
     VALUES ('authenticated', %(user)s, '{}', ARRAY[%(source)s::uuid])
+), searched AS (
+    INSERT INTO private.optimizations (id, created_by, job_id, request, molecules)
+    VALUES (%(source)s, %(user)s, 0, '{}', '[]')
 ), task AS (
     INSERT INTO private.maintenance_runs (task, error) VALUES (%(user)s::text, 'private error')
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,8 +11,19 @@ import pytest
 from app.errors import InvalidError
 from app.science.models import solutes
 from app.science.models.cases import Composition, Conditions
+from app.science.models.glass_transition import PURE_K
 from app.science.models.registry import evaluate
-from app.science.optimization import TOTAL_MOLALITY, Candidate, Constraint, Found, Problem, front
+from app.science.optimization import (
+    FRONT_LEVELS,
+    QUICK_CANDIDATES,
+    TOTAL_MOLALITY,
+    Candidate,
+    Constraint,
+    Found,
+    Problem,
+    Progress,
+    front,
+)
 
 MASSES = {solutes.GLYCEROL: 92.094, solutes.DMSO: 78.134, solutes.FORMAMIDE: 45.041}
 ROOM = Conditions(298.15, 30.0, "endothelial")
@@ -66,13 +78,38 @@ def test_what_is_said_of_a_mixture_is_what_the_models_say(found: list[Found]):
 
 def test_the_same_seed_gives_the_same_and_progress_goes_to_the_end():
     small = replace(STRONG, candidates=THREE[:2])
-    steps: list[float] = []
+    told: list[Progress] = []
 
-    first, second = front(small, 7, steps.append), front(small, 7)
+    first, second = front(small, 7, told.append), front(small, 7)
 
     assert first == second
-    assert steps == sorted(steps)
-    assert steps[-1] == 1.0
+    assert all(later.done_fraction >= earlier.done_fraction for earlier, later in pairwise(told))
+    assert told[-1].done_fraction == 1.0
+    assert told[-1].generations > FRONT_LEVELS
+    bests = [item.best_objective for item in told if item.best_objective is not None]
+    assert bests == sorted(bests)
+    assert bests[-1] == pytest.approx(survival(first[0]), abs=1e-6)
+
+
+def test_more_candidates_are_searched_for_longer_and_told_of_all_the_while():
+    solutes_of_a_glass = tuple(PURE_K)[: QUICK_CANDIDATES + 1]
+    candidates = tuple(Candidate(key, solutes.NAMES[key], 100.0, 0.0, 2.0) for key in solutes_of_a_glass)
+    problem = Problem(candidates, "glass_transition_temperature", (Constraint(TOTAL_MOLALITY, at_most=8.0),), ROOM)
+    told: list[Progress] = []
+
+    class EnoughError(Exception):
+        pass
+
+    def enough(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 100:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        front(problem, 0, enough)
+
+    assert [item.generations for item in told] == [*range(1, 101)]
+    assert 0.0 < told[-1].done_fraction < 0.1
 
 
 def test_every_constraint_is_met():
