@@ -29,6 +29,7 @@ from app.services.revocations import Revocations
 from app.services.supabase_auth import SupabaseAuth
 from app.services.tokens import TokenVerifier
 from config import Settings
+from database.fallback import Fallback
 from database.migrate import head
 from database.session import Database
 from database.urls import database_urls
@@ -105,6 +106,7 @@ def _services(settings: Settings) -> context.Services:
         maintenance=MaintenanceThread(database, settings.maintenance_interval_s),
         traffic=traffic,
         workers=Workers(lambda: measures.counted(traffic, database), lambda: measures.standing(database)),
+        fallback=_fallback(settings),
         last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
@@ -117,6 +119,12 @@ def _supabase_auth(settings: Settings) -> SupabaseAuth | None:
     if settings.supabase_url is None or settings.supabase_key is None:
         return None
     return SupabaseAuth(settings.supabase_url, settings.supabase_key)
+
+
+def _fallback(settings: Settings) -> Fallback | None:
+    if settings.supabase_url is None or settings.supabase_key is None or not settings.supabase_rest:
+        return None
+    return Fallback(settings.supabase_url, settings.supabase_key)
 
 
 def _allowance(settings: Settings) -> limits.Allowance:
