@@ -228,12 +228,12 @@ def test_a_secret_is_measured_in_bytes(tmp_path: Path):
 
 
 def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path):
-    env = {"SUPABASE_JWT_SECRET": SECRET, "SUPABASE_KEY": "sb_secret_x", "RATELIMIT_STORAGE_URI": "redis://:pw@h"}
+    env = {"SUPABASE_JWT_SECRET": SECRET, "SUPABASE_KEY": "sb_publishable_x", "RATELIMIT_STORAGE_URI": "redis://:pw@h"}
 
     said = repr(read(tmp_path, env))
 
     assert SECRET not in said
-    assert "sb_secret_x" not in said
+    assert "sb_publishable_x" not in said
     assert ":pw@" not in said
 
 
