@@ -98,7 +98,7 @@ def app(server: Server, network: FaultyNetwork, supabase: PostgREST, rows: None,
         supabase_url=supabase.url,
         supabase_key=KEY,
         # Nobody has to be waited for: the database is there at once, or not at all.
-        pool_timeout_s=0.3,
+        pool_timeout_s=0.1,
     ) as application:
         yield application
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from config import SECRET_FILE_NAME, Settings, SettingsError
@@ -14,6 +15,11 @@ from config import SECRET_FILE_NAME, Settings, SettingsError
 PROJECT = Path(__file__).parents[2]
 SECRET = "s" * 32
 SUPABASE = "https://abc.supabase.co"
+
+
+def key_of(role: str) -> str:
+    """Return a project's older key, which is a token of a role."""
+    return jwt.encode({"iss": "supabase", "role": role}, SECRET, algorithm="HS256")
 
 
 def read(tmp_path: Path, env: Mapping[str, str] | None = None) -> Settings:
@@ -91,6 +97,8 @@ def test_the_processs_own_environment_is_read_where_none_is_given(monkeypatch: p
         ),
         ("SUPABASE_JWT_SECRET", SECRET, "jwt_secret", SECRET),
         ("SUPABASE_KEY", "sb_publishable_x", "supabase_key", "sb_publishable_x"),
+        ("SUPABASE_KEY", key_of("anon"), "supabase_key", key_of("anon")),
+        ("SUPABASE_REST", "off", "supabase_rest", False),
         ("SUPABASE_URL", SUPABASE, "supabase_url", SUPABASE),
         ("SUPABASE_URL", SUPABASE, "jwks_url", f"{SUPABASE}/auth/v1/.well-known/jwks.json"),
         ("SUPABASE_URL", f"{SUPABASE}/", "jwks_url", f"{SUPABASE}/auth/v1/.well-known/jwks.json"),
@@ -136,6 +144,7 @@ def test_standbys_are_urls_with_commas_between_them(tmp_path: Path, text: str, u
         "SUPABASE_URL",
         "SUPABASE_JWT_SECRET",
         "SUPABASE_KEY",
+        "SUPABASE_REST",
         "CORS_ORIGINS",
         "RATELIMIT_STORAGE_URI",
     ],
@@ -180,6 +189,10 @@ def test_a_variable_that_is_empty_is_as_good_as_not_set(tmp_path: Path, name: st
         ("SUPABASE_URL", "abc.supabase.co", "SUPABASE_URL must start with http:// or https://"),
         ("SUPABASE_URL", "file:///etc/passwd", "SUPABASE_URL must start with"),
         ("SUPABASE_JWT_SECRET", "s" * 31, "SUPABASE_JWT_SECRET must have at least 32 bytes"),
+        ("SUPABASE_KEY", "sb_secret_x", "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_KEY", key_of("service_role"), "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_KEY", key_of("authenticated"), "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_REST", "maybe", "SUPABASE_REST must be on or off, not 'maybe'"),
         ("MAX_BODY_BYTES", "10MB", "MAX_BODY_BYTES must be a number from 1024"),
         ("MAX_BODY_BYTES", "1023", "MAX_BODY_BYTES must be a number from 1024"),
         ("MAX_IMPORT_BYTES", "0", "MAX_IMPORT_BYTES must be a number from 1024"),
@@ -193,10 +206,19 @@ def test_a_variable_that_cannot_be_used_is_refused_by_name(tmp_path: Path, name:
         read(tmp_path, {name: text})
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_JWT_SECRET", "DATABASE_URL", "DATABASE_DIRECT_URL", "SUPABASE_URL"])
-def test_no_refusal_repeats_what_may_hold_a_secret(tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SUPABASE_JWT_SECRET", "hush-hush"),
+        ("DATABASE_URL", "hush-hush"),
+        ("DATABASE_DIRECT_URL", "hush-hush"),
+        ("SUPABASE_URL", "hush-hush"),
+        ("SUPABASE_KEY", "sb_secret_hush-hush"),
+    ],
+)
+def test_no_refusal_repeats_what_may_hold_a_secret(tmp_path: Path, name: str, text: str):
     with pytest.raises(SettingsError) as caught:
-        read(tmp_path, {name: "hush-hush"})
+        read(tmp_path, {name: text})
 
     assert "hush-hush" not in str(caught.value)
 
