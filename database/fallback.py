@@ -41,8 +41,8 @@ FUNCTIONS: Final[Mapping[str, type[ReadRepository]]] = {
 TIMEOUT_S: Final = 3.0
 """To connect, and for each answer."""
 CONNECTIONS: Final = 20
-RULES: Final = Rules(window_s=10.0, min_volume=1, pause_s=5.0)
-"""Opens with the first failure: this is asked when something is wrong already, and nobody is to wait twice."""
+RULES: Final = Rules(min_volume=1, failed_share=0.0, pause_s=3.0)
+"""Opens with the first failure, whatever went well before: who asks here has waited for the database already."""
 _BY_LISTING: Final = {reader.listing: (function, reader.noun) for function, reader in FUNCTIONS.items()}
 _log = structlog.get_logger(__name__)
 

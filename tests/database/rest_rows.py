@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import psycopg
@@ -26,7 +26,7 @@ def add_records(admin: psycopg.Connection, owner: UUID | None) -> None:
     for number in range(RECORDS):
         moment = START + dt.timedelta(microseconds=number % 3)
         made = {"created_by": owner, "created_at": moment}
-        kept = {**made, "is_public": owner is None, "updated_at": moment}
+        kept: dict[str, Any] = {**made, "is_public": owner is None, "updated_at": moment}
         if number % 2:
             described = '{"a": 1.10, "b": [1, 2]}'
             molecule = add_molecule(admin, factories.KNOWN_NAMES[number], descriptors=described, **kept)

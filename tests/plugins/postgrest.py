@@ -95,10 +95,7 @@ def _statement(function: str, kinds: Mapping[str, str], body: Mapping[str, Any])
     )
     if not given:
         return sql.SQL("SELECT coalesce((json_agg({}) -> 0)::text, 'null') WHERE %s <> ''").format(call)
-    columns = sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kinds[name]))  # type: ignore[arg-type] # the catalogue's
-        for name in given
-    )
+    columns = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kinds[name])) for name in given)
     return sql.SQL(
         "SELECT coalesce((json_agg(c.answer) -> 0)::text, 'null')"
         " FROM json_to_record(%s::json) AS b ({}), LATERAL (SELECT {} AS answer) AS c"
