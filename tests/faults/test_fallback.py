@@ -472,6 +472,19 @@ def test_the_database_answers_again_when_it_is_back(alice: Api, network: FaultyN
     assert len(supabase.requests) == asked
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_there"),
+    [({}, True), ({"supabase_rest": False}, False), ({"supabase_key": None}, False), ({"supabase_url": None}, False)],
+    ids=["project", "turned off", "no key", "no address"],
+)
+def test_it_is_asked_where_a_project_is_configured(
+    make_app: Callable[..., Flask], changes: dict[str, Any], *, is_there: bool
+):
+    made = make_app(**{"supabase_url": "http://127.0.0.1:9", "supabase_key": KEY, **changes})
+
+    assert (made.extensions["cryoprotect"].fallback is not None) is is_there
+
+
 def test_a_record_that_is_nowhere_is_404(alice: Api, network: FaultyNetwork):
     key = uuid4()
     away(network)
