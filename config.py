@@ -7,6 +7,8 @@ refuses to start and says which variable to set.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -69,6 +71,8 @@ class Settings:
     jwks_url: str | None = None
     supabase_url: str | None = None
     supabase_key: str | None = field(default=None, repr=False)
+    supabase_rest: bool = True
+    """Whether the project's REST interface answers reads while the database does not; needs URL and key."""
 
     maintenance_interval_s: float = 60.0
     """How often each worker looks for maintenance that is due; 0 means never."""
@@ -149,7 +153,8 @@ class Settings:
             jwt_issuer=f"{supabase_url.rstrip('/')}/auth/v1" if supabase_url else None,
             jwks_url=f"{supabase_url.rstrip('/')}/auth/v1/.well-known/jwks.json" if supabase_url else None,
             supabase_url=supabase_url,
-            supabase_key=env.get("SUPABASE_KEY") or None,
+            supabase_key=_public_key(env, "SUPABASE_KEY"),
+            supabase_rest=_switch(env, "SUPABASE_REST", default=True),
             maintenance_interval_s=_number(env, "MAINTENANCE_INTERVAL_S", cls.maintenance_interval_s, 0.0, 86400.0),
             serve_worker=_switch(env, "SERVE_WORKER", default=True),
             worker_concurrency=_number(env, "WORKER_CONCURRENCY", cls.worker_concurrency, 1, 64),
@@ -256,6 +261,26 @@ def _is_installed(module: str) -> bool:
     with suppress(ModuleNotFoundError):
         return find_spec(module) is not None
     return False
+
+
+def _public_key(env: Mapping[str, str], name: str) -> str | None:
+    key = env.get(name)
+    if not key:
+        return None
+    # Visitors' reads go out with it, so a key that sees everything would show them everything.
+    if key.startswith("sb_secret_") or _role_of(key) not in {None, "anon"}:
+        msg = f"{name} must be the project's public key (anon or sb_publishable_...), not a secret one"
+        raise SettingsError(msg)
+    return key
+
+
+def _role_of(key: str) -> object:
+    """Return the role that a key in the form of a JWT names; None for what is no such key."""
+    try:
+        payload = key.split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["role"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _replica_urls(env: Mapping[str, str], name: str) -> tuple[str, ...]:

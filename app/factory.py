@@ -30,6 +30,7 @@ from app.services.supabase_auth import SupabaseAuth
 from app.services.tokens import TokenVerifier
 from config import Settings
 from database.errors import MAX_OPEN_JOBS
+from database.fallback import Fallback
 from database.migrate import head
 from database.session import Database
 from database.urls import database_urls
@@ -125,6 +126,7 @@ def _services(settings: Settings, tracing: Tracing | None) -> context.Services:
             lambda: measures.counted(traffic, database), lambda: measures.standing(database), measures.GREATEST
         ),
         tracing=tracing,
+        fallback=_fallback(settings),
         last_good=LastGood(),
         cursor_key=hmac.new(settings.shared_secret.encode(), b"cursors", hashlib.sha256).digest(),
         limits=_published_limits(settings),
@@ -137,6 +139,12 @@ def _supabase_auth(settings: Settings) -> SupabaseAuth | None:
     if settings.supabase_url is None or settings.supabase_key is None:
         return None
     return SupabaseAuth(settings.supabase_url, settings.supabase_key)
+
+
+def _fallback(settings: Settings) -> Fallback | None:
+    if settings.supabase_url is None or settings.supabase_key is None or not settings.supabase_rest:
+        return None
+    return Fallback(settings.supabase_url, settings.supabase_key)
 
 
 def _allowance(settings: Settings) -> limits.Allowance:

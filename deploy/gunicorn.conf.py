@@ -125,6 +125,8 @@ def worker_exit(_server: object, worker: Worker) -> None:
         services.chemistry.close()
         if services.supabase_auth is not None:
             services.supabase_auth.close()
+        if services.fallback is not None:
+            services.fallback.close()
         services.database.close()
         if services.tracing is not None:
             services.tracing.close()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from app.services.revocations import Revocations
     from app.services.supabase_auth import SupabaseAuth
     from app.services.tokens import TokenVerifier
+    from database.fallback import Fallback
     from database.session import Database, ReadSession
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -53,6 +54,8 @@ class Services:
     tracing: Tracing | None
     """None where no collector of traces is configured."""
     cursor_key: bytes
+    fallback: Fallback | None
+    """Another way to the database; None where no Supabase project is configured, or it is not to be asked."""
     last_good: LastGood
     """What visitors read while the database does not answer."""
     limits: Mapping[str, object]

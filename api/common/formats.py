@@ -127,7 +127,7 @@ def answer_list(repository: ReadRepository, query: ListQuery, formats: Mapping[s
     """Return a list as JSON with its page, or as a stream in another format."""
     style = chosen(formats)
     if style is None:
-        return _json_page(repository, query)
+        return json_page(repository.listing, query, repository.page(query.request, query.counting))
     wanted = replace(query.request, shape=_with_fields(query.request.shape, style.needs))
     headers = {"Content-Disposition": f'attachment; filename="{repository.listing.name}.{style.extension}"'}
     if query.limited:
@@ -154,9 +154,9 @@ def _content_type(media_type: str) -> str:
     return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
 
 
-def _json_page(repository: ReadRepository, query: ListQuery) -> Response:
-    page = repository.page(query.request, query.counting)
-    following = _cursor(repository.listing, query, page)
+def json_page(listing: Listing, query: ListQuery, page: Page) -> Response:
+    """Return a page as JSON, with the way to the next."""
+    following = _cursor(listing, query, page)
     tail = orjson.dumps({"limit": query.request.limit, "next": following, "count": page.count})
     body = b'{"data":[' + b",".join(page.documents) + b'],"page":' + tail + b"}"
     return Response(body, content_type=JSON_TYPE, headers=_link(following))

@@ -22,7 +22,7 @@ from werkzeug.datastructures import MultiDict
 from api.common import cursor as cursors
 from api.common.context import services
 from api.common.json import unstorable
-from api.common.resource import refuse_unknown
+from api.common.query import refuse_unknown
 from app.errors import Fault, InvalidError, MalformedError
 from database.listing import Detail, Field, Filter, Kind, Listing, ListRequest, Scope, Shape, Sort
 from database.repositories.base import Counting
@@ -63,6 +63,7 @@ def lists(listing: Listing, scope: Scope | None = None) -> Callable[[_V], _V]:
 
         wrapper.reads_query = True  # type: ignore[attr-defined]
         wrapper.listing = listing  # type: ignore[attr-defined]
+        wrapper.scope = scope  # type: ignore[attr-defined]
         return cast("_V", wrapper)
 
     return decorate

@@ -1,4 +1,4 @@
-"""Query parameters of views that are no lists: declared as a marshmallow schema, unknown ones refused."""
+"""Query parameters: unknown ones refused; those of views that are no lists declared as a marshmallow schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from marshmallow import Schema, ValidationError
 
 from api.common.body import flatten
 from api.common.json import unstorable
-from api.common.resource import refuse_unknown
 from app.errors import Fault, InvalidError, MalformedError
 
 _V = TypeVar("_V", bound=Callable[..., Any])
@@ -33,6 +32,19 @@ def parameters(schema: type[Schema]) -> Callable[[_V], _V]:
         return cast("_V", wrapper)
 
     return decorate
+
+
+def refuse_unknown(known: frozenset[str]) -> None:
+    """Refuse query parameters outside `known`.
+
+    Raises:
+        MalformedError: It names the parameters that exist.
+    """
+    for name in request.args:
+        if name not in known:
+            exist = ", ".join(sorted(known)) or "none"
+            msg = f"unknown parameter {name[:100]!r}; known: {exist}"
+            raise MalformedError(msg, code="unknown_parameter")
 
 
 def _read(checker: Schema) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import Any
 import flask_restful
 from flask import Response, request
 
+from api.common import fallback
 from api.common.access import mark_of
 from api.common.context import caller, last_good
 from api.common.json import unstorable
+from api.common.query import refuse_unknown
 from api.common.repeating import repeating
-from app.errors import MalformedError, NotFoundError, UnavailableError
+from app.errors import NotFoundError, UnavailableError
 
 
 class Api(flask_restful.Api):  # type: ignore[misc] # the library has no types
@@ -40,36 +42,38 @@ class Resource(flask_restful.Resource):  # type: ignore[misc] # the library has 
             raise NotFoundError(msg)
         if request.args and not getattr(view, "reads_query", False):
             refuse_unknown(frozenset())
-        if name == "get" and caller().role == "anon":
-            return _or_copy(lambda: view(*args, **kwargs))
+        if name == "get":
+            return _read(lambda: view(*args, **kwargs), view, kwargs)
         return repeating(lambda: view(*args, **kwargs))
 
 
-def _or_copy(view: Callable[[], Response]) -> Response:
-    """Return what the view answers a visitor or, while the database does not answer, what it answered last."""
-    copies = last_good()
+def _read(read: Callable[[], Response], view: Callable[..., Response], address: dict[str, Any]) -> Response:
+    """Return what the view answers or, while the database does not, what else there is for this caller.
+
+    That is the database's answer by another way or, for a visitor, what was answered last.
+    """
+    copies = last_good() if caller().role == "anon" else None
     try:
-        response = repeating(view)
+        response = _answered(read, view, address)
     except UnavailableError as error:
-        copy = copies.instead_of(error)
+        copy = copies.instead_of(error) if copies else None
         if copy is None:
             raise
         return copy
     except NotFoundError:
-        copies.forget()
+        if copies:
+            copies.forget()
         raise
-    copies.keep(response)
+    if copies:
+        copies.keep(response)
     return response
 
 
-def refuse_unknown(known: frozenset[str]) -> None:
-    """Refuse query parameters outside `known`.
-
-    Raises:
-        MalformedError: It names the parameters that exist.
-    """
-    for name in request.args:
-        if name not in known:
-            exist = ", ".join(sorted(known)) or "none"
-            msg = f"unknown parameter {name[:100]!r}; known: {exist}"
-            raise MalformedError(msg, code="unknown_parameter")
+def _answered(read: Callable[[], Response], view: Callable[..., Response], address: dict[str, Any]) -> Response:
+    try:
+        return repeating(read)
+    except UnavailableError as error:
+        response = fallback.instead_of(error, view, address)
+        if response is None:
+            raise
+        return response

@@ -20,6 +20,8 @@ class Caller:
     jti: str | None = None
     claims_json: str = '{"role":"anon"}'
     """Compact JSON, handed to Postgres as `request.jwt.claims`."""
+    is_of_provider: bool = False
+    """Whether the configured provider issued the token: it may be sent there, and nowhere else."""
 
     @property
     def name(self) -> str:

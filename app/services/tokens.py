@@ -217,7 +217,8 @@ class TokenVerifier:
             "scope": None if scopes is None else " ".join(sorted(scopes)),
         }
         known = {name: value for name, value in kept.items() if value is not None}
-        return Caller(role, user_id, scopes, jti, json.dumps(known, separators=(",", ":")))
+        is_of_provider = self._issuer is not None and claims.get("iss") == self._issuer
+        return Caller(role, user_id, scopes, jti, json.dumps(known, separators=(",", ":")), is_of_provider)
 
 
 class _RecentTokens:

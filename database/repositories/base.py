@@ -148,12 +148,7 @@ class ReadRepository(Repository):
         if request.within and not counts.pop():
             scope, parent = request.within
             raise unseen(scope.parent, parent)
-        shown = rows[: request.limit]
-        return Page(
-            documents=[row[0] for row in shown],
-            next_after=_sort_values(shown[-1], plans[0].keys) if len(rows) > request.limit else None,
-            count=int(counts[0][0][0]) if counts else None,
-        )
+        return page_of(rows, request, plans[0].keys, int(counts[0][0][0]) if counts else None)
 
     def _count_plans(self, request: ListRequest, counting: Counting) -> list[Plan]:
         if counting == "none":
@@ -222,6 +217,16 @@ class RecordRepository(WriteRepository):
     def _publishes(self, *, said: bool | None) -> bool:
         """Return whether a new record is public: what is said, or what is usual for the caller's role."""
         return self._caller.role == "service_role" if said is None else said
+
+
+def page_of(rows: list[Row], request: ListRequest, keys: tuple[str, ...], count: int | None = None) -> Page:
+    """Return the page that rows make, one more than asked for where another page follows.
+
+    `keys` are the fields of a record that a cursor is made of; without any, columns behind the record hold its values.
+    """
+    shown = rows[: request.limit]
+    following = _sort_values(shown[-1], keys) if len(rows) > request.limit else None
+    return Page([row[0] for row in shown], following, count)
 
 
 def unseen(noun: str, record_id: UUID) -> NotFoundError:

@@ -11,7 +11,7 @@ from typing import Final
 from migrations.run import run
 
 revision = "0024_optimizations"
-down_revision = "0022_merged_molecules"
+down_revision = "0023_rest_reads"
 
 UPGRADE_SQL: Final = """
 CREATE TABLE private.optimizations (

@@ -6,9 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -118,23 +119,31 @@ def network(server: Server) -> Iterator[FaultyNetwork]:
         yield running
 
 
-@pytest.fixture
-def faulty_app(server: Server, network: FaultyNetwork, tmp_path: Path) -> Iterator[Flask]:
-    """Give the real app behind that network."""
+@contextmanager
+def app_behind(network: FaultyNetwork, server: Server, folder: Path, **more: Any) -> Iterator[Flask]:
+    """Give the real app behind the network, with further settings, when its pool is full."""
     application = create_app(
         Settings(
-            data_dir=tmp_path,
+            data_dir=folder,
             database_url=network.through(server.url),
             jwt_secret=SECRET,
             pool_min=2,
             pool_max=8,
             rate_limits=False,
             log_level="ERROR",
+            **more,
         )
     )
     _until_full(application)
     yield application
     close(application)
+
+
+@pytest.fixture
+def faulty_app(server: Server, network: FaultyNetwork, tmp_path: Path) -> Iterator[Flask]:
+    """Give the real app behind that network."""
+    with app_behind(network, server, tmp_path) as application:
+        yield application
     server.execute("DELETE FROM public.teams")
 
 

@@ -91,6 +91,8 @@ def close(application: Flask) -> None:
     parts.chemistry.close()
     if parts.supabase_auth is not None:
         parts.supabase_auth.close()
+    if parts.fallback is not None:
+        parts.fallback.close()
 
 
 @pytest.fixture

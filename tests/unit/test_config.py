@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from config import SECRET_FILE_NAME, Settings, SettingsError
@@ -15,6 +16,11 @@ from config import SECRET_FILE_NAME, Settings, SettingsError
 PROJECT = Path(__file__).parents[2]
 SECRET = "s" * 32
 SUPABASE = "https://abc.supabase.co"
+
+
+def key_of(role: str) -> str:
+    """Return a project's older key, which is a token of a role."""
+    return jwt.encode({"iss": "supabase", "role": role}, SECRET, algorithm="HS256")
 
 
 def read(tmp_path: Path, env: Mapping[str, str] | None = None) -> Settings:
@@ -94,6 +100,8 @@ def test_the_processs_own_environment_is_read_where_none_is_given(monkeypatch: p
         ),
         ("SUPABASE_JWT_SECRET", SECRET, "jwt_secret", SECRET),
         ("SUPABASE_KEY", "sb_publishable_x", "supabase_key", "sb_publishable_x"),
+        ("SUPABASE_KEY", key_of("anon"), "supabase_key", key_of("anon")),
+        ("SUPABASE_REST", "off", "supabase_rest", False),
         ("SUPABASE_URL", SUPABASE, "supabase_url", SUPABASE),
         ("SUPABASE_URL", SUPABASE, "jwks_url", f"{SUPABASE}/auth/v1/.well-known/jwks.json"),
         ("SUPABASE_URL", f"{SUPABASE}/", "jwks_url", f"{SUPABASE}/auth/v1/.well-known/jwks.json"),
@@ -139,6 +147,7 @@ def test_standbys_are_urls_with_commas_between_them(tmp_path: Path, text: str, u
         "SUPABASE_URL",
         "SUPABASE_JWT_SECRET",
         "SUPABASE_KEY",
+        "SUPABASE_REST",
         "CORS_ORIGINS",
         "RATELIMIT_STORAGE_URI",
     ],
@@ -184,6 +193,10 @@ def test_a_variable_that_is_empty_is_as_good_as_not_set(tmp_path: Path, name: st
         ("SUPABASE_URL", "abc.supabase.co", "SUPABASE_URL must start with http:// or https://"),
         ("SUPABASE_URL", "file:///etc/passwd", "SUPABASE_URL must start with"),
         ("SUPABASE_JWT_SECRET", "s" * 31, "SUPABASE_JWT_SECRET must have at least 32 bytes"),
+        ("SUPABASE_KEY", "sb_secret_x", "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_KEY", key_of("service_role"), "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_KEY", key_of("authenticated"), "SUPABASE_KEY must be the project's public key"),
+        ("SUPABASE_REST", "maybe", "SUPABASE_REST must be on or off, not 'maybe'"),
         ("MAX_BODY_BYTES", "10MB", "MAX_BODY_BYTES must be a number from 1024"),
         ("MAX_BODY_BYTES", "1023", "MAX_BODY_BYTES must be a number from 1024"),
         ("MAX_IMPORT_BYTES", "0", "MAX_IMPORT_BYTES must be a number from 1024"),
@@ -197,10 +210,19 @@ def test_a_variable_that_cannot_be_used_is_refused_by_name(tmp_path: Path, name:
         read(tmp_path, {name: text})
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_JWT_SECRET", "DATABASE_URL", "DATABASE_DIRECT_URL", "SUPABASE_URL"])
-def test_no_refusal_repeats_what_may_hold_a_secret(tmp_path: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SUPABASE_JWT_SECRET", "hush-hush"),
+        ("DATABASE_URL", "hush-hush"),
+        ("DATABASE_DIRECT_URL", "hush-hush"),
+        ("SUPABASE_URL", "hush-hush"),
+        ("SUPABASE_KEY", "sb_secret_hush-hush"),
+    ],
+)
+def test_no_refusal_repeats_what_may_hold_a_secret(tmp_path: Path, name: str, text: str):
     with pytest.raises(SettingsError) as caught:
-        read(tmp_path, {name: "hush-hush"})
+        read(tmp_path, {name: text})
 
     assert "hush-hush" not in str(caught.value)
 
@@ -232,12 +254,12 @@ def test_a_secret_is_measured_in_bytes(tmp_path: Path):
 
 
 def test_secrets_do_not_show_when_settings_are_printed(tmp_path: Path):
-    env = {"SUPABASE_JWT_SECRET": SECRET, "SUPABASE_KEY": "sb_secret_x", "RATELIMIT_STORAGE_URI": "redis://:pw@h"}
+    env = {"SUPABASE_JWT_SECRET": SECRET, "SUPABASE_KEY": "sb_publishable_x", "RATELIMIT_STORAGE_URI": "redis://:pw@h"}
 
     said = repr(read(tmp_path, env))
 
     assert SECRET not in said
-    assert "sb_secret_x" not in said
+    assert "sb_publishable_x" not in said
     assert ":pw@" not in said
 
 

@@ -265,6 +265,19 @@ def test_a_token_minted_here_is_accepted_beside_the_providers(verifier: TokenVer
     assert json.loads(caller.claims_json)["jti"] == caller.jti
 
 
+def test_a_token_is_the_providers_where_the_provider_issued_it(
+    provider: Provider, verifier: TokenVerifier, embedded: TokenVerifier
+) -> None:
+    minted = issue_token(SECRET, role="authenticated", ttl_s=3600, sub=USER, now=NOW)
+
+    assert verifier.verify(hs256(user_claims())).is_of_provider
+    assert verifier.verify(es256(user_claims())).is_of_provider
+    assert not verifier.verify(minted).is_of_provider
+    # Where none is configured there is nowhere to send a token.
+    assert not embedded.verify(hs256(user_claims())).is_of_provider
+    assert not embedded.verify(hs256(without(user_claims(), "iss"))).is_of_provider
+
+
 def test_a_service_token_is_no_user(embedded: TokenVerifier) -> None:
     caller = embedded.verify(hs256(service_claims(sub=USER)))
 
