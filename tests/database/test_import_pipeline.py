@@ -271,7 +271,8 @@ def test_two_workers_on_one_run_store_no_page_twice(scene: Scene, expected: Any)
     for thread in threads:
         thread.join()
 
-    assert scene.admin.execute("SELECT fence FROM import_runs").fetchall()[0][0] > 2
+    # Both have had it; whoever had it first could not store what it had read.
+    assert scene.admin.execute("SELECT fence FROM import_runs").fetchall()[0][0] > 1
     assert scene.state() == expected
 
 
