@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidError
@@ -114,6 +114,8 @@ def test_a_protocol_of_isotonic_baths_changes_nothing():
     molality=st.floats(0.1, 3.0),
     steps=st.lists(st.tuples(st.floats(1.0, 30.0), st.floats(0.0, 1.0)), min_size=1, max_size=4),
 )
+# Amounts near the smallest numbers that there are.
+@example(3.0, [(7.0, 1e-308), (7.0, 1e-300), (2.0, 1e-300)])
 def test_the_volume_is_between_its_extremes_and_returns_to_isotonic(molality: float, steps: list[tuple[float, float]]):
     composition = Composition({solutes.ETHYLENE_GLYCOL: molality}, MASSES)
     # Sugar in the washes, or the cell would burst on the way.

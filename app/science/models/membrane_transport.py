@@ -44,6 +44,8 @@ _DENSITY_KG_L: Final = {
 _MODEL_ERROR: Final = 0.05
 _RELATIVE_TOLERANCE: Final = 1e-7
 _MAX_OSMOL_KG: Final = 10.0
+# Far below the solver's tolerance. Numbers near the smallest that there are make it give none at all.
+_NEGLIGIBLE_MOL_KG: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def cell_volumes(baths: Sequence[Bath], membranes: Sequence[Membrane]) -> tuple[
             rtol=_RELATIVE_TOLERANCE,
             atol=1e-9,
         )
-        if not solution.success:
+        if not solution.success or not np.isfinite(solution.y).all():
             msg = "the equations of this protocol could not be solved"
             raise _RefusalError(msg)
         state = solution.y[:, -1]
@@ -247,10 +249,11 @@ def _bath(step: Step, composition: Composition, temperature_k: float | None, age
         raise _RefusalError(msg)
     molality = composition.molality_mol_kg
     impermeant = sum(osmoles * molality.get(key, 0.0) for key, osmoles in _IMPERMEANT.items())
+    permeating = step.fraction * molality[agent] if agent else 0.0
     return Bath(
         duration_min=step.duration_min,
         temperature_k=kelvin,
-        agent_mol_kg=step.fraction * (molality[agent] if agent else 0.0),
+        agent_mol_kg=permeating if permeating > _NEGLIGIBLE_MOL_KG else 0.0,
         impermeant_osmol_kg=step.fraction * impermeant + step.impermeant_osmolality_osmol_kg,
     )
 
