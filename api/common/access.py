@@ -43,8 +43,9 @@ class Mark:
                 )
             msg = f"this is not for the role {who.role}"
             raise ForbiddenError(msg, code="role_not_permitted")
-        if self.scope:
-            _need_scope(who, self.scope)
+        if self.scope and who.scopes is not None and self.scope not in who.scopes:
+            msg = f"the token lacks the scope {self.scope}"
+            raise ForbiddenError(msg, code="scope_missing")
 
 
 def public(view: _V) -> _V:
@@ -60,21 +61,6 @@ def user(scope: str | None = None) -> Callable[[_V], _V]:
 def service(scope: str | None = None) -> Callable[[_V], _V]:
     """Mark a view for service tokens only."""
     return lambda view: _mark(view, Mark(frozenset({"service_role"}), scope))
-
-
-def need_scope(scope: str) -> None:
-    """Let the caller pass where only a part of a view needs a scope.
-
-    Raises:
-        ForbiddenError: The caller's token is restricted to other scopes.
-    """
-    _need_scope(caller(), scope)
-
-
-def _need_scope(who: Caller, scope: str) -> None:
-    if who.scopes is not None and scope not in who.scopes:
-        msg = f"the token lacks the scope {scope}"
-        raise ForbiddenError(msg, code="scope_missing")
 
 
 def _mark(view: _V, mark: Mark) -> _V:

@@ -28,13 +28,13 @@ from database.repositories.optimizations import OPTIMIZATIONS, OptimizationReade
 
 blueprint: Final = Blueprint("optimizations", __name__)
 api: Final = Api(blueprint)
-_JOB_SCOPE: Final = "predictions:write"
+_SCOPE: Final = "predictions:write"
 
 
 class OptimizeResource(Resource):
     """Searches to be made."""
 
-    @access.user()
+    @access.user(_SCOPE)
     @takes(NewOptimizationSchema)
     @describes(answer=FRONT, accepted=OPTIMIZATIONS)
     def post(self, data: dict[str, Wish]) -> Response:
@@ -42,7 +42,7 @@ class OptimizeResource(Resource):
 
         The answer is a front, the best objective first: each next mixture has more of the traded quantity, which is
         the first constraint's, or the total molality. Of more than six molecules, or with `Prefer: respond-async`, the
-        search is a job, which takes the scope `predictions:write`: 202, and Location shows how far it is.
+        search is a job: 202, and Location shows how far it is.
         """
         replay_early()
         search = search_for(MoleculeReader(reading()), data["wish"])
@@ -78,7 +78,7 @@ class OptimizationResource(Resource):
         return answer(OptimizationReader(reading()).get(optimization_id, shape))
 
     # Its version grows all the time, so there is no If-Match to ask for.
-    @access.user(_JOB_SCOPE)
+    @access.user(_SCOPE)
     @describes(status=204)
     def delete(self, optimization_id: UUID) -> Response:
         """Cancel a search, within seconds where it is under way, and remove it with what it found."""
@@ -89,7 +89,6 @@ class OptimizationResource(Resource):
 
 
 def _accepted(search: Search) -> Response:
-    access.need_scope(_JOB_SCOPE)
     with writing() as effect:
         optimization_id = ask_for_optimization(effect.session, search)
         location = url_for("optimizations.optimizationresource", optimization_id=optimization_id)

@@ -166,13 +166,13 @@ def test_nobody_else_sees_lists_or_deletes_a_search(alice: Api, bob: Api, anon: 
     assert jobs() == [("todo", 0)] * 2
 
 
-def test_a_job_takes_the_scope_and_a_search_at_once_none(scoped: Callable[[str], Api], anon: Api):
+def test_searches_take_the_scope_of_predictions(scoped: Callable[[str], Api], anon: Api):
     other = scoped("molecules:write")
 
     problem(anon.post(PATH, SHORT, headers=LATER), 401)
     problem(other.post(PATH, SHORT, headers=LATER), 403, "scope_missing")
     problem(other.post(PATH, LONG), 403, "scope_missing")
-    assert other.post(PATH, SHORT).status_code == 200
+    problem(other.post(PATH, SHORT), 403, "scope_missing")
     where = asked(scoped("predictions:write"))
     problem(other.delete(where), 403, "scope_missing")
     assert other.get(where).status_code == 200

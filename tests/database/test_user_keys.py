@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.callers import SERVICE
+from app.domain.callers import ANON, SERVICE
 from database import migrate
 from database.urls import DatabaseUrls
 from tests import factories
@@ -470,3 +470,20 @@ def _answers(urls: DatabaseUrls, scene: Scene) -> dict[str, list[set[UUID]]]:
         with acting(urls, caller) as member:
             answers[name] = [set(keys) for keys in member.rows(HELPERS_SQL)[0]]
     return answers
+
+
+def test_everybody_is_shown_their_own_keys_and_no_others(urls: DatabaseUrls, admin: psycopg.Connection, emptied: None):
+    scene = add_scene(admin)
+    for name, caller in scene.members.items():
+        with acting(urls, caller) as member:
+            assert member.rows("SELECT keys FROM private.own_keys") == member.rows("SELECT private.my_keys()"), name
+    with acting(urls, scene.members["viewer"]) as viewer:
+        assert viewer.rows("SELECT keys FROM private.own_keys")[0][0] == [scene.members["viewer"].user_id, scene.home]
+        # What somebody asks besides is asked of what they may see: the others' keys would divide by nothing.
+        mine = "SELECT count(*) FROM private.own_keys WHERE 1 / (%s = ANY (keys))::int = 1"
+        assert viewer.rows(mine, (scene.members["viewer"].user_id,)) == [(1,)]
+        assert viewer.attempt("SELECT FROM private.user_keys") == REFUSED
+    with acting(urls, factories.user()) as nobody:
+        assert nobody.rows("SELECT keys FROM private.own_keys") == []
+    with acting(urls, ANON) as visitor:
+        assert visitor.attempt("SELECT FROM private.own_keys") == REFUSED

@@ -29,7 +29,7 @@ STRUCTURES: Final = 3000
 """Three pages, and a little one."""
 REFUSED: Final = 3
 ENDS_WITHIN_S: Final = 60.0
-"""After all is well: a lease may have to lapse, and the queue waits before it tries again."""
+"""After all is well: a lease may have to lapse."""
 RUNS_SQL: Final = "SELECT state, added_count + existing_count, refused_count FROM public.import_runs"
 ADDED_SQL: Final = """
 SELECT count(*), count(DISTINCT inchikey) FROM public.molecules WHERE import_run_id IS NOT NULL
@@ -38,6 +38,11 @@ ERRORS_SQL: Final = "SELECT count(*) FROM public.import_errors"
 JOBS_SQL: Final = "SELECT status::text FROM jobs.procrastinate_jobs"
 OPEN_SQL: Final = """
 SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'cryoprotect%' AND state LIKE 'idle in transaction%'
+"""
+# What waits half a minute for its next attempt has waited long enough: the wait itself is tested elsewhere.
+PASS_TIME_SQL: Final = """
+UPDATE jobs.procrastinate_jobs SET scheduled_at = clock_timestamp()
+WHERE status = 'todo' AND scheduled_at > clock_timestamp()
 """
 FORGET_SQL: Final = (
     "DELETE FROM public.molecules WHERE import_run_id IS NOT NULL",
@@ -96,6 +101,11 @@ def add_import(server: Server, file: Path) -> UUID:
         database.close()
 
 
+def has_succeeded(server: Server) -> bool:
+    server.execute(PASS_TIME_SQL)
+    return server.execute(JOBS_SQL) == [("succeeded",)]
+
+
 def is_under_way(server: Server) -> bool:
     ((state, done, _),) = server.execute(RUNS_SQL)
     assert state in {"queued", "running"}, "it ended before there was a fault"
@@ -116,7 +126,7 @@ def test_a_job_at_work_ends_with_every_record_once(
 
     fault(World(server, network, long_s=5.0))
 
-    wait_until(lambda: server.execute(JOBS_SQL) == [("succeeded",)], ENDS_WITHIN_S)
+    wait_until(lambda: has_succeeded(server), ENDS_WITHIN_S)
     assert worker.poll() is None
     assert server.execute(RUNS_SQL) == [("finished", STRUCTURES, REFUSED)]
     assert server.execute(ADDED_SQL) == [(STRUCTURES, STRUCTURES)]
