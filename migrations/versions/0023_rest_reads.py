@@ -30,6 +30,8 @@ DECLARE
     );
     answer text := 'SELECT json_build_object(''records'', coalesce(json_agg(r), ''[]'')) FROM (%s) AS r';
     sort jsonb;
+    name text;
+    names text[] := '{}';
     is_down boolean;
     value text;
     strictly text;
@@ -51,11 +53,14 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = 'order_by has a name, and after a value for each';
     END IF;
     FOR i IN 1 .. cardinality(order_by) LOOP
-        sort := sorts -> ltrim(order_by[i], '-');
-        IF sort IS NULL THEN
-            RAISE invalid_parameter_value USING MESSAGE = 'order_by names a field that records are not sorted by';
-        END IF;
         is_down := order_by[i] LIKE '-%';
+        name := substr(order_by[i], CASE WHEN is_down THEN 2 ELSE 1 END);
+        sort := sorts -> name;
+        -- The statement grows with the square of the names: to plan one of a thousand would take all memory.
+        IF sort IS NULL OR name = ANY (names) THEN
+            RAISE invalid_parameter_value USING MESSAGE = 'order_by names fields that records are sorted by, each once';
+        END IF;
+        names := names || name;
         value := format('$1[%s]::%s', i, sort ->> 'type');
         strictly := format('%s %s %s', sort ->> 'column', CASE WHEN is_down THEN '<' ELSE '>' END, value);
         IF i = 1 THEN
