@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -63,6 +64,8 @@ class Fallback:
             limits=httpx.Limits(max_connections=CONNECTIONS),
             event_hooks={"response": [_refuse_outage]},
         )
+        # What one caller is given, no other sends.
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
 
         def client(token: str | None) -> Client:
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -313,6 +313,34 @@ def test_a_cancelled_run_stops_after_a_page_and_goes_on_when_it_is_tried_again(s
     assert scene.state() == expected
 
 
+def test_a_run_goes_back_with_a_database_that_has_lost_its_last_pages(scene: Scene, expected: Any) -> None:
+    keep = "SELECT checkpoint::text, added_count, existing_count, refused_count FROM import_runs"
+    kept: list[tuple[Any, ...]] = []
+    lost: list[int] = []
+
+    def lose(progress: Progress) -> None:
+        if progress.counts.total == PAGE:
+            kept.extend(scene.admin.execute(keep).fetchall())
+            scene.admin.execute("CREATE TABLE before AS SELECT id FROM molecules")
+        elif progress.counts.total == 5 * PAGE and not lost:
+            restore = """
+            UPDATE import_runs SET checkpoint = %s::jsonb, added_count = %s, existing_count = %s, refused_count = %s
+            """
+            scene.admin.execute(restore, kept[0])
+            forget = "DELETE FROM molecules WHERE id NOT IN (SELECT id FROM before)"
+            lost.append(scene.admin.execute(forget).rowcount)
+            scene.admin.execute("DELETE FROM import_errors")
+
+    try:
+        report = scene.run(scene.place(), on_progress=lose)
+    finally:
+        scene.admin.execute("DROP TABLE IF EXISTS before")
+
+    assert lost[0] > PAGE
+    assert report.state == "finished"
+    assert scene.state() == expected
+
+
 def test_a_run_goes_on_where_its_connections_were_cut(scene: Scene, expected: Any) -> None:
     def cut(progress: Progress) -> None:
         scene.admin.execute(END_SERVICE_SQL, {"name": scene.admin.info.dbname})

@@ -322,6 +322,7 @@ def test_a_visitor_is_read_for_with_the_public_key(
     sent = [request["headers"] for request in supabase.requests]
     assert [headers["authorization"] for headers in sent] == [f"Bearer {KEY}", f"Bearer {alice.token}"]
     assert {headers["apikey"] for headers in sent} == {KEY}
+    assert not any("cookie" in headers for headers in sent)
     # A key of ours in the form of a token has a jti, and nobody can tell whether it was revoked.
     assert public.get("/mixtures").status_code == 503
 

@@ -118,7 +118,9 @@ def serving(database_url: str, secret: str) -> Iterator[PostgREST]:
             time.sleep(answer.delay_s)
             content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
             self.send_response(answer.status)
-            for name, value in {"Content-Type": "application/json; charset=utf-8", **answer.headers}.items():
+            # Gateways set cookies, which are one caller's.
+            usual = {"Content-Type": "application/json; charset=utf-8", "Set-Cookie": "caller=1; Path=/"}
+            for name, value in {**usual, **answer.headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(made.announced or len(content)))
             self.end_headers()
