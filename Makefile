@@ -24,7 +24,7 @@ serve: ## Run the service at http://127.0.0.1:8000 (PORT, HOST, DATABASE_URL ...
 
 test: ## Run all tests; what needs programs that are not here is skipped (arguments: ARGS="-k salt")
 	$(PREPARE) dev
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: ## Run the checkers, as CI does
 	$(PREPARE) dev
