@@ -10,8 +10,21 @@ from api.common.fields import Number, Text
 from api.mixtures.schemas import Reference
 from api.predictions.schemas import PredictionConditionsSchema
 from app.science.models.cases import Conditions
-from app.science.optimization import MAX_CANDIDATES, OBJECTIVES, QUANTITIES, QUICK_CANDIDATES, Constraint
+from app.science.optimization import (
+    LEAST_MOL_KG,
+    MAX_CANDIDATES,
+    OBJECTIVES,
+    QUANTITIES,
+    QUICK_CANDIDATES,
+    Constraint,
+)
 from app.services.optimize_mixtures import StatedCandidate, Wish
+
+
+def _none_or_enough(amount: float) -> None:
+    if 0.0 < amount < LEAST_MOL_KG:
+        msg = f"must be 0, or {LEAST_MOL_KG:g} or more"
+        raise ValidationError(msg)
 
 
 class _BoundsSchema(Schema):
@@ -36,12 +49,17 @@ class CandidateSchema(_BoundsSchema):
         },
     )
     at_least = Number(
-        load_default=0.0, validate=validate.Range(min=0), metadata={"description": "Least molality, mol/kg of solvent."}
+        load_default=0.0,
+        validate=[validate.Range(min=0), _none_or_enough],
+        metadata={"description": f"Least molality, mol/kg of solvent: 0, or {LEAST_MOL_KG:g} or more."},
     )
     at_most = Number(
         required=True,
-        validate=validate.Range(min=0, max=100),
-        metadata={"description": "Greatest molality, mol/kg of solvent.", "example": 8},
+        validate=[validate.Range(min=0, max=100), _none_or_enough],
+        metadata={
+            "description": f"Greatest molality, mol/kg of solvent: 0, or {LEAST_MOL_KG:g} or more.",
+            "example": 8,
+        },
     )
 
     @post_load

@@ -6,8 +6,9 @@ quantity at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
@@ -39,14 +40,27 @@ _GENERATIONS: Final = 60
 # The best glass transition of twelve solutes is 184.9 K after 60 generations, 190.8 after 200, 191.6 after 600.
 _GENERATIONS_EACH: Final = 40
 _POPULATION: Final = 15
-# What lies outside the models' ranges is worse than what breaks every constraint, and that worse than any value.
-_BROKEN: Final = 1e6
-_UNKNOWN: Final = 1e12
+# What lies outside the models' ranges is worse than what breaks every constraint, and that worse than any value. The
+# evolution goes on as long as a cost is infinite: points of which nothing is known are alike, but not at an end.
+_BROKEN: Final = 1e100
+_UNKNOWN: Final = float("inf")
+LEAST_MOL_KG: Final = 1e-9
+"""A bound of a molality is zero, or this or more."""
+_DIGITS: Final = 7
+# A part of the upper bound. Without it no search would ever come to a mixture without an optional candidate.
+_NEGLIGIBLE: Final = 1e-6
+# Of a solute alone, to learn whether a model knows it: every model's range has some of these.
+_TRIED_MOL_KG: Final = tuple(np.geomspace(1e-3, 1e3, 25).tolist())
+# The parts of the bounds that points are drawn from where the models hold for smaller amounts only.
+_SMALLEST_LN_SCALE: Final = math.log(1e-4)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A solute that the mixture may have, with the bounds of its molality in mol per kg of solvent."""
+    """A solute that the mixture may have, with the bounds of its molality in mol per kg of solvent.
+
+    One that may be left out is left out where the models do not know it. A bound is zero, or `LEAST_MOL_KG` or more.
+    """
 
     key: str
     name: str
@@ -85,6 +99,12 @@ class Problem:
         """Return the quantity that the front trades the objective for."""
         return next((item.quantity for item in self.constraints if item.quantity != self.objective), TOTAL_MOLALITY)
 
+    @property
+    def properties(self) -> list[str]:
+        """Return what models have to predict."""
+        quantities = {self.objective, self.traded, *(item.quantity for item in self.constraints)}
+        return sorted(quantities - {TOTAL_MOLALITY})
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -114,15 +134,47 @@ def front(problem: Problem, seed: int = 0, on_progress: Callable[[Progress], Non
     quantity held above a level. `on_progress` hears of each generation; what it raises ends the search.
 
     Raises:
-        InvalidError: No mixture of the candidates meets the constraints (it says which), or no model holds for any.
+        InvalidError: No mixture of the candidates meets the constraints (it says which), the models do not know a
+            candidate that must be in it, or no model holds for any.
     """
-    search = _Search(problem, seed, on_progress or (lambda _: None))
+    search = _Search(_of_known(problem), seed, on_progress or (lambda _: None))
     best = search.best(problem.objective, ())
     far = search.best(problem.traded, ())
     begin, end = search.value(best, problem.traded), search.value(far, problem.traded)
     levels = np.linspace(begin, end, FRONT_LEVELS + 1)[1:].tolist()
     beyond = [search.best(problem.objective, (_beyond(problem.traded, level),), start=far) for level in levels]
     return search.found([best, *beyond])
+
+
+def _of_known(problem: Problem) -> Problem:
+    """Return the problem without the optional candidates that a model does not know."""
+    reasons = [_unknown(problem, item) for item in problem.candidates]
+    if all(reasons):
+        raise _out_of_range(reason for reason in dict.fromkeys(reasons) if reason)
+    asked = list(zip(problem.candidates, reasons, strict=True))
+    faults = [
+        Fault(f"/candidates/{index}", reason)
+        for index, (item, reason) in enumerate(asked)
+        if reason and item.low_mol_kg > 0.0
+    ]
+    if faults:
+        msg = "the models do not know candidates that must be in the mixture"
+        raise InvalidError(msg, code="infeasible", faults=faults)
+    return replace(problem, candidates=tuple(item for item, reason in asked if reason is None))
+
+
+def _unknown(problem: Problem, candidate: Candidate) -> str | None:
+    """Return why a model holds for no amount of a candidate alone; None where each of them holds for some."""
+    key = candidate.key
+    masses, names = {key: candidate.molar_mass_g_mol}, {key: candidate.name}
+    cases = [
+        Case(Composition({key: amount}, masses, problem.solvent, names), problem.conditions) for amount in _TRIED_MOL_KG
+    ]
+    for name in problem.properties:
+        answers = [answer for (answer,) in evaluate_many(cases, [name], [_identity(name)])]
+        if all(answer.value is None for answer in answers):
+            return f"{name}: {answers[0].reason}"
+    return None
 
 
 def _beyond(quantity: str, level: float) -> Constraint:
@@ -165,17 +217,20 @@ class _Search:
         self._problem = problem
         self._seed = seed
         self._telling = _Telling(problem, on_progress)
-        quantities = {problem.objective, problem.traded, *(item.quantity for item in problem.constraints)}
-        self._properties = sorted(quantities - {TOTAL_MOLALITY})
+        self._properties = problem.properties
         self._models = sorted({_identity(name) for name in self._properties})
+        self._low = np.array([item.low_mol_kg for item in problem.candidates])
+        self._high = np.array([item.high_mol_kg for item in problem.candidates])
 
     def best(self, quantity: str, constraints: tuple[Constraint, ...], start: Array | None = None) -> Array:
         """Return the molalities of the best mixture."""
         every = self._problem.constraints + constraints
-        candidates = self._problem.candidates
 
-        def costs(columns: Array) -> Array:
-            return self._costs(np.atleast_2d(columns.T), quantity, every)
+        def costs(points: Array) -> Array:
+            return self._costs(self._amounts(points), quantity, every)
+
+        def by_column(columns: Array) -> Array:
+            return costs(np.atleast_2d(columns.T))
 
         numbers = count(1)
 
@@ -183,21 +238,19 @@ class _Search:
             self._telling.generation(quantity, next(numbers), float(intermediate_result.fun))
 
         solution = differential_evolution(
-            costs,  # type: ignore[arg-type] # the stubs do not know functions of many points
-            Bounds([item.low_mol_kg for item in candidates], [item.high_mol_kg for item in candidates]),
+            by_column,  # type: ignore[arg-type] # the stubs do not know functions of many points
+            Bounds(self._low, self._high),
             maxiter=self._telling.generations,
-            popsize=_POPULATION,
             tol=1e-6,
             rng=self._seed,
             polish=False,
             vectorized=True,
             updating="deferred",
-            init="sobol",
-            x0=start,
+            init=self._first_points(costs, start),
             callback=told,
         )
         self._telling.end(int(solution.nit))
-        found = np.asarray(solution.x, np.float64)
+        found = self._amounts(np.asarray(solution.x, np.float64))
         if solution.fun >= _BROKEN:
             raise self._refusal(found, every)
         return found
@@ -208,7 +261,7 @@ class _Search:
 
     def found(self, points: Sequence[Array]) -> list[Found]:
         """Return the mixtures that no other of them beats in both quantities, in the order of the objective."""
-        rows = np.unique(np.array(points).round(6), axis=0)
+        rows = np.unique(np.array(points), axis=0)
         values = self._values(rows)
         merits = np.column_stack(
             [_merit(name, values[name]) for name in (self._problem.objective, self._problem.traded)]
@@ -223,10 +276,34 @@ class _Search:
             Found(
                 {item.key: float(amount) for item, amount in zip(self._problem.candidates, row, strict=True) if amount},
                 tuple(answer),
-                round(float(row.sum()), 6),
+                float(_rounded(row.sum())),
             )
             for row, answer in zip(rows[kept], answers, strict=True)
         ]
+
+    def _first_points(self, costs: Callable[[Array], Array], start: Array | None) -> Array:
+        """Return the points to begin with: all over the bounds, or fewer candidates and less where nothing is known."""
+        from scipy.stats import qmc  # noqa: PLC0415 - 0.3 s and 20 MB, of which most processes need nothing
+
+        width = self._high - self._low
+        many = _POPULATION * max(1, int(np.count_nonzero(width)))
+        shares = qmc.Sobol(len(width), rng=self._seed).random_base2(math.ceil(math.log2(many)))
+        points = self._low + shares * width
+        rng = np.random.default_rng(self._seed)
+        rank = rng.permuted(np.tile(np.arange(len(width)), (len(points), 1)), axis=1)
+        present = rank < rng.integers(1, len(width), size=(len(points), 1), endpoint=True)
+        scale = np.exp(_SMALLEST_LN_SCALE * rng.random((len(points), 1)))
+        unknown = np.isinf(costs(points))[:, None]
+        points = np.where(unknown, self._low + shares * present * scale * width, points)
+        if start is not None:
+            points[0] = start
+        return np.asarray(points, np.float64)
+
+    def _amounts(self, points: Array) -> Array:
+        """Return the amounts that points stand for, as they are told: rounded, within bounds, and none of a trace."""
+        amounts = np.clip(_rounded(points), self._low, self._high)
+        trace = (self._low == 0.0) & (amounts < _NEGLIGIBLE * self._high)
+        return np.asarray(np.where(trace, 0.0, amounts), np.float64)
 
     def _costs(self, molality: Array, quantity: str, constraints: Sequence[Constraint]) -> Array:
         values = self._values(molality)
@@ -270,10 +347,9 @@ class _Search:
     def _refusal(self, nearest: Array, constraints: Sequence[Constraint]) -> InvalidError:
         """Return what stands in the way of the mixture that comes nearest."""
         (answers,) = self._predictions(nearest[None, :])
-        unknown = [Fault("", f"{item.property_type}: {item.reason}") for item in answers if item.value is None]
+        unknown = [f"{item.property_type}: {item.reason}" for item in answers if item.value is None]
         if unknown:
-            msg = "no mixture of the candidates within these bounds lies in the range of the models"
-            return InvalidError(msg, code="infeasible", faults=unknown)
+            return _out_of_range(unknown)
         values = self._values(nearest[None, :])
         faults = [
             Fault(f"/constraints/{index}", f"{item.quantity} comes to {values[item.quantity][0]:.6g} at best")
@@ -284,6 +360,11 @@ class _Search:
         return InvalidError(msg, code="infeasible", faults=faults)
 
 
+def _out_of_range(reasons: Iterable[str]) -> InvalidError:
+    msg = "no mixture of the candidates within these bounds lies in the range of the models"
+    return InvalidError(msg, code="infeasible", faults=[Fault("", reason) for reason in reasons])
+
+
 def _identity(property_type: str) -> str:
     model = default_model(property_type)
     return f"{model.name}@{model.version}"
@@ -291,6 +372,13 @@ def _identity(property_type: str) -> str:
 
 def _merit(quantity: str, values: Array) -> Array:
     return -values if quantity in _LESS_IS_BETTER else values
+
+
+def _rounded(amounts: Array) -> Array:
+    """Return amounts of so many significant digits."""
+    size = np.floor(np.log10(np.maximum(amounts, LEAST_MOL_KG)))
+    factor = 10.0 ** (_DIGITS - 1 - size)
+    return np.asarray(np.rint(amounts * factor) / factor, np.float64)
 
 
 def _number(value: float | None) -> float:

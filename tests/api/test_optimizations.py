@@ -77,6 +77,19 @@ def test_a_search_later_finds_what_a_search_at_once_does(alice: Api, run_jobs: C
     assert alice.get(again).get_json()["result"] == shown["result"]
 
 
+def test_bounds_far_beyond_the_models_give_the_same_later_and_at_once(alice: Api, run_jobs: Callable[..., None]):
+    # Of ethanol the models of toxicity know nothing.
+    wide = [{**item, "at_most": 100} for item in [*SHORT["candidates"], {"molecule": "ethanol"}]]
+    where = asked(alice, {**SHORT, "candidates": wide})
+
+    run_jobs()
+
+    at_once = alice.post(PATH, {**SHORT, "candidates": wide})
+    assert at_once.status_code == 200, at_once.text
+    assert alice.get(where).get_json()["result"] == at_once.get_json()
+    assert at_once.get_json()["front"][-1]["total_molality_mol_kg"] == pytest.approx(10, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("preference", "status"),
     [

@@ -67,6 +67,18 @@ def test_what_cannot_be_met_is_named(alice: Api):
     assert [item["pointer"] for item in found["errors"]] == ["/constraints/1"]
 
 
+def test_a_molecule_that_no_model_knows_is_left_out_or_named(alice: Api, service: Api):
+    unknown = {"molecule": "Isopropanol", "at_most": 2}
+    assert service.post("/molecules", {"name": "Isopropanol", "smiles": "CC(C)O"}).status_code == 201
+    searched = alice.post(PATH, BODY).get_json()
+
+    beside = alice.post(PATH, {**BODY, "candidates": [*BODY["candidates"], unknown]})
+    needed = alice.post(PATH, {**BODY, "candidates": [*BODY["candidates"], {**unknown, "at_least": 1}]})
+
+    assert beside.get_json() == searched
+    assert [item["pointer"] for item in problem(needed, 422, "infeasible")["errors"]] == ["/candidates/2"]
+
+
 def test_a_second_search_beside_the_first_is_asked_to_wait(alice: Api):
     with optimize_mixtures._under_way:  # what a search under way holds
         response = alice.post(PATH, BODY)
@@ -83,6 +95,8 @@ def test_a_second_search_beside_the_first_is_asked_to_wait(alice: Api):
         ({"candidates": [{"molecule": "glycerol", "at_most": 1}] * 21}, "/candidates"),
         ({"candidates": [{"molecule": "glycerol"}]}, "/candidates/0/at_most"),
         ({"candidates": [{"molecule": "glycerol", "at_least": -1, "at_most": 1}]}, "/candidates/0/at_least"),
+        ({"candidates": [{"molecule": "glycerol", "at_most": 5e-324}]}, "/candidates/0/at_most"),
+        ({"candidates": [{"molecule": "glycerol", "at_least": 1e-308, "at_most": 1}]}, "/candidates/0/at_least"),
         ({"candidates": [{"molecule": "glycerol", "at_least": 2, "at_most": 1}]}, "/candidates/0/at_most"),
         ({"candidates": [{"molecule": "unobtainium", "at_most": 1}]}, "/candidates/0/molecule"),
         (

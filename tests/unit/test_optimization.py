@@ -15,6 +15,7 @@ from app.science.models.glass_transition import PURE_K
 from app.science.models.registry import evaluate
 from app.science.optimization import (
     FRONT_LEVELS,
+    LEAST_MOL_KG,
     QUICK_CANDIDATES,
     TOTAL_MOLALITY,
     Candidate,
@@ -143,3 +144,75 @@ def test_conditions_that_no_model_holds_for_are_told():
     assert [fault.detail for fault in refused.value.faults] == [
         "cell_survival: conditions.temperature_k 310 K is outside 295.15-301.15 K"
     ]
+
+
+@pytest.mark.parametrize("high", [20.0, 100.0])
+def test_bounds_beyond_the_range_of_the_models_do_not_keep_a_search_from_what_lies_within(high: float):
+    agents = (*MASSES, solutes.ETHYLENE_GLYCOL, solutes.PROPYLENE_GLYCOL)
+    candidates = tuple(Candidate(key, solutes.NAMES[key], MASSES.get(key, 70.0), 0.0, high) for key in agents)
+    problem = replace(STRONG, candidates=candidates)
+
+    mixtures = front(problem)
+
+    assert survival(mixtures[0]) > 0.98
+    assert mixtures[-1].total_molality_mol_kg == pytest.approx(10.0, abs=0.01)
+    assert front(problem) == mixtures
+
+
+def test_a_candidate_that_no_model_knows_is_left_out_where_it_may_be():
+    raffinose = Candidate(solutes.RAFFINOSE, "raffinose", 504.4, 0.0, 1.0)
+
+    assert front(replace(STRONG, candidates=(*THREE, raffinose))) == front(STRONG)
+
+
+def test_a_candidate_that_no_model_knows_is_named_where_it_must_be_in():
+    raffinose = Candidate(solutes.RAFFINOSE, "raffinose", 504.4, 0.1, 1.0)
+
+    with pytest.raises(InvalidError, match="must be in the mixture") as refused:
+        front(replace(STRONG, candidates=(*THREE, raffinose)))
+
+    (fault,) = refused.value.faults
+    assert refused.value.code == "infeasible"
+    assert fault.pointer == "/candidates/3"
+    assert "raffinose is not among them" in fault.detail
+
+
+def test_solutes_that_a_model_knows_only_alone_are_told_alone():
+    ethanol, glycol = solutes.ETHANOL, solutes.ETHYLENE_GLYCOL
+    candidates = (Candidate(ethanol, "ethanol", 46.07, 0.0, 30.0), Candidate(glycol, "glycol", 62.07, 0.0, 50.0))
+
+    mixtures = front(Problem(candidates, "critical_cooling_rate"))
+
+    assert all(len(mixture.molality_mol_kg) == 1 for mixture in mixtures)
+    assert mixtures[0].molality_mol_kg == {ethanol: pytest.approx(30.0, abs=0.01)}
+
+
+def test_an_objective_may_be_of_any_size():
+    # Far above a million K/min.
+    problem = Problem((Candidate(solutes.ETHANOL, "ethanol", 46.07, 1.2, 1.6),), "critical_cooling_rate")
+    told: list[Progress] = []
+
+    (found,) = front(problem, 0, told.append)
+
+    assert found.molality_mol_kg == {solutes.ETHANOL: 1.6}
+    (answer,) = found.predictions
+    assert answer.value is not None
+    assert answer.value > 1e6
+    assert told[-1].best_objective == pytest.approx(answer.value)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-7, 1e-7), (LEAST_MOL_KG, LEAST_MOL_KG), (1.23456789, 1.23456791)])
+def test_amounts_are_told_within_their_bounds(low: float, high: float):
+    candidate = Candidate(solutes.GLYCEROL, "glycerol", 92.094, low, high)
+
+    mixtures = front(Problem((candidate,), "osmolality"))
+
+    assert all(low <= mixture.molality_mol_kg[solutes.GLYCEROL] <= high for mixture in mixtures)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("high", [0.0, LEAST_MOL_KG, 1.0 + 2**-52])
+def test_the_narrowest_bounds_are_searched_without_a_warning(high: float):
+    narrow = Candidate(solutes.DMSO, "dmso", 78.134, 1.0 if high > 1.0 else 0.0, high)
+
+    assert front(replace(STRONG, candidates=(THREE[0], narrow)))
