@@ -553,11 +553,11 @@ def test_a_worker_whose_job_is_another_one_s_by_now_neither_ends_it_nor_puts_it_
         app = queue_app(queue_connector(urls.service, Duties(QUEUES)))
         async with app.open_async():
             manager = app.job_manager
-            job = await manager.fetch_job(QUEUES, await manager.register_worker())
+            job = await manager.fetch_job(list(QUEUES), await manager.register_worker())
             assert job is not None
             admin.execute("UPDATE jobs.procrastinate_jobs SET status = 'todo', worker_id = NULL")
             await manager.retry_job(job, priority=-9)
-            taken = await manager.fetch_job(QUEUES, await manager.register_worker())
+            taken = await manager.fetch_job(list(QUEUES), await manager.register_worker())
             assert taken is not None
             for worker in (job, taken):
                 await manager.retry_job(worker)
