@@ -51,11 +51,16 @@ def expected_version() -> int | None:
     Raises:
         HttpError: 428 where the client says none.
     """
-    header = request.headers.get("If-Match")
-    if header is None:
+    if request.headers.get("If-Match") is None:
         raise HttpError(
             428, "send If-Match with the record's ETag, or * to change it whatever it is now", code="if_match_required"
         )
+    return stated_version()
+
+
+def stated_version() -> int | None:
+    """Return the version that a change builds on, where a client need say none; None for none and for `*`."""
+    header = request.headers.get("If-Match", "*")
     if header.strip() == "*":
         return None
     match = _ETAG.fullmatch(header)

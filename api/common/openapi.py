@@ -49,6 +49,7 @@ _ITEMS: Final[dict[Kind, str]] = {
     Kind.TIMESTAMP: "20[0-9]{2}-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z",
 }
 _ETAG: Final = {"type": "string", "pattern": '^(\\*|"[0-9]{1,9}-[0-9a-f]{16}")$', "examples": ["*"]}
+_ETAG_HEADERS: Final = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
 _KEY: Final = {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}
 _PREFERENCE: Final = {"type": "string", "examples": ["tx=rollback"]}
 _PROBLEMS: Final = {
@@ -98,6 +99,9 @@ class Description:
     """Description of a JSON body that is taken as its source sends it."""
     body_types: tuple[str, ...] = (JSON_TYPE,)
     conditional: bool = False
+    """Whether a change asks for If-Match."""
+    may_be_conditional: bool = False
+    """Whether a change heeds If-Match where it is sent."""
     accepted: Listing | None = None
     """What a POST answers with 202 where its work is done later."""
     effect: bool = True
@@ -184,8 +188,9 @@ class _Writer:
             yield from shape_parameters(listing)
         if schema := getattr(view, "query_schema", None):
             yield from self._schema_parameters(schema)
-        if said.conditional:
-            yield _header("If-Match", "The record's ETag, or `*`.", _ETAG, required=True)
+        if said.conditional or said.may_be_conditional:
+            when = "" if said.conditional else " Heeded where it is sent."
+            yield _header("If-Match", f"The record's ETag, or `*`.{when}", _ETAG, required=said.conditional)
         if name == "get" and said.has_etag:
             yield _header("If-None-Match", "An ETag; 304 where the record still is just that.", {"type": "string"})
         repeatable = said.effect and not getattr(view, "is_unkept", False)
@@ -224,12 +229,13 @@ class _Writer:
             good["content"] = content
         responses: dict[str, Any] = {str(said.status): good}
         if said.has_etag:
-            good["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "Version and hash."}}
+            good["headers"] = _ETAG_HEADERS
             if name == "get":
                 responses["304"] = {"description": "Not modified."}
         if said.accepted:
             responses["202"] = {
                 "description": "To be done.",
+                "headers": _ETAG_HEADERS,
                 "content": self._content(Description(record=said.accepted)),
             }
         if said.again:
@@ -308,8 +314,8 @@ class _Writer:
         statuses |= {409, 413, 415, 422}
         if mark and "anon" not in mark.roles:
             statuses.add(403)
-        if said.conditional:
-            statuses |= {412, 428}
+        if said.conditional or said.may_be_conditional:
+            statuses |= {412, 428} if said.conditional else {412}
         return sorted(statuses)
 
 

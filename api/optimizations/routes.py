@@ -9,7 +9,7 @@ from flask import Blueprint, Response, url_for
 
 from api.common import access
 from api.common.body import JSON_TYPE, takes
-from api.common.conditional import answer
+from api.common.conditional import answer, stated_version
 from api.common.context import reading
 from api.common.effects import is_keyed, prefers_async, replay_early, writing
 from api.common.formats import TABLE_FORMATS, answer_list
@@ -77,13 +77,16 @@ class OptimizationResource(Resource):
         """Show how far a search is, and what it found."""
         return answer(OptimizationReader(reading()).get(optimization_id, shape))
 
-    # Its version grows all the time, so there is no If-Match to ask for.
     @access.user(_SCOPE)
-    @describes(status=204)
+    @describes(status=204, may_be_conditional=True)
     def delete(self, optimization_id: UUID) -> Response:
-        """Cancel a search, within seconds where it is under way, and remove it with what it found."""
+        """Cancel a search, within seconds where it is under way, and remove it with what it found.
+
+        If-Match is heeded where it is sent, and not asked for: the version grows with each second of progress.
+        """
+        version = stated_version()
         with writing() as effect:
-            OptimizationRepository(effect.session).remove(optimization_id)
+            OptimizationRepository(effect.session).remove(optimization_id, version)
             effect.answer = Response(status=204)
         return done(effect)
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from uuid import UUID
 
-import stamina
 import structlog
 
 from app.domain.callers import SERVICE
@@ -28,6 +27,7 @@ from app.importers.upstream import Waiting
 from app.services.chemistry import ChemistryPool
 from app.services.import_records import ReadyRecord, new_molecule, standardize_records
 from app.services.maintenance import refresh_summary_soon
+from app.services.persistence import persistently
 from database.repositories.imports import (
     LEASE_S,
     Counts,
@@ -44,7 +44,6 @@ from database.session import Database, WriteSession
 PATIENCE_S: Final = 900.0
 """How long a run waits for a database that is gone; after that its lease has lapsed, and it goes on elsewhere."""
 _RENEW_EVERY_S: Final = LEASE_S / 4
-_LONGEST_RETRY_WAIT_S: Final = 5.0
 _R = TypeVar("_R")
 _log = structlog.get_logger(__name__)
 
@@ -251,17 +250,4 @@ def _ahead(items: Iterator[_R]) -> Generator[_R]:
 
 
 def _persistently(database: Database, work: Callable[[WriteSession], _R]) -> _R:
-    """Return what the work gives in a transaction of its own; it is done again while the database is away.
-
-    Whatever is done here may be done twice: an answer to COMMIT can be lost on its way.
-    """
-    for attempt in stamina.retry_context(
-        on=_is_away, attempts=None, timeout=PATIENCE_S, wait_initial=0.2, wait_max=_LONGEST_RETRY_WAIT_S
-    ):
-        with attempt, database.transaction(SERVICE) as session:
-            return work(session)
-    raise AssertionError("a retry ends with a result or an error")
-
-
-def _is_away(error: Exception) -> bool:
-    return isinstance(error, UnavailableError) and error.code in {"database_unavailable", "outcome_unknown"}
+    return persistently(database, work, PATIENCE_S)

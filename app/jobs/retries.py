@@ -40,17 +40,18 @@ class BrokenOffError(UncountedError):
 class Backoff(BaseRetryStrategy):
     """Twice the wait after each attempt, with jitter; what trying again cannot mend is given up at once.
 
-    The oftener a job has failed, the lower its priority: under one lock the queue lets nothing pass a job of the same
-    or a higher one, not even while that waits for its next attempt.
+    Whatever waits has a lower priority, the lower the oftener it has failed: under one lock the queue lets nothing pass
+    a job of the same or a higher one, not even while that waits for its next attempt. What came further has not failed.
     """
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
         """Return when to try again, None for never."""
         if isinstance(exception, JobAborted):
             # Handed back by a worker that stops: for the next one that is free.
-            return RetryDecision(retry_at=_in(0))
+            return RetryDecision(retry_at=_in(0), priority=-job.attempts)
         if isinstance(exception, UncountedError):
-            return RetryDecision(retry_at=_in(exception.wait_s))
+            failed = 0 if isinstance(exception, BrokenOffError) else job.attempts
+            return RetryDecision(retry_at=_in(exception.wait_s), priority=-(failed + 1))
         if is_final(exception) or job.attempts + 1 >= MAX_ATTEMPTS:
             return None
         wait_s = min(2**job.attempts, MAX_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311

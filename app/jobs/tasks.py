@@ -1,7 +1,8 @@
 """What a worker can do: each task takes ids only, and looks up in the database what is to be done now.
 
 A task may be run twice, by a worker that was thought dead and by the one after it. Ours keep their progress in the
-transactions of their effects, so the second finds nothing to do, or the first finds itself overtaken.
+transactions of their effects, so the second finds nothing to do, or the first finds itself overtaken. The job then is
+the second's, and the queue takes nothing about it from the first any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from app.domain.callers import SERVICE
 from app.errors import CryoProtectError
 from app.importers.download import Allowed
 from app.importers.pipeline import run_import as run_pages
+from app.jobs.own_jobs import OwnJobs
 from app.jobs.retries import Backoff, BrokenOffError, HeldElsewhereError, UncountedError, is_final
 from app.services.chemistry import ChemistryPool
 from app.services.place_import import place_import, remove_placed
@@ -52,6 +54,7 @@ class ImportFailedError(CryoProtectError):
 def queue_app(connector: BaseConnector) -> App:
     """Return the queue with its tasks."""
     app = App(connector=connector)
+    app.job_manager = OwnJobs(connector)
     app.task(name="run_import", queue="imports", retry=Backoff(), pass_context=True)(run_import)
     app.task(name="predict_mixtures", queue="predictions", retry=Backoff(), pass_context=True)(predict_mixtures)
     app.task(name="optimize_mixtures", queue="predictions", retry=Backoff(), pass_context=True)(optimize_mixtures)
@@ -135,9 +138,11 @@ def _attempt(context: JobContext) -> Iterator[_Attempt]:
 
 def _count(context: JobContext, attempts: int) -> None:
     """Make the job's failed attempts so many; the queue adds this one."""
-    assert context.job.id is not None  # noqa: S101 - it was fetched
+    job = context.job
+    assert job.id is not None  # noqa: S101 - it was fetched
+    assert job.worker_id is not None  # noqa: S101
     with _parts(context).database.transaction(SERVICE) as session:
-        JobRepository(session).count_attempts(context.job.id, attempts - 1)
+        JobRepository(session).count_attempts(job.id, job.worker_id, attempts - 1)
 
 
 def _parts(context: JobContext) -> Parts:

@@ -61,6 +61,24 @@ def recover(database: Database, *, silent_s: float) -> list[RecoveredJob]:
         return JobRepository(session).recover(silent_s=silent_s, max_attempts=MAX_ATTEMPTS, max_wait_s=MAX_WAIT_S)
 
 
+def queue_connector(queue_url: str, duties: Duties) -> PsycopgConnector:
+    """Return the queue's way to the database, as the service role."""
+    return PsycopgConnector(
+        conninfo=queue_url,
+        min_size=1,
+        # Fetching, heartbeat and looks at what is to be aborted, besides the jobs' ends.
+        max_size=duties.concurrency + 3,
+        timeout=10.0,
+        kwargs={
+            "options": "-c role=service_role -c search_path=jobs,pg_temp",
+            "application_name": "cryoprotect worker",
+            "connect_timeout": 5,
+            "tcp_user_timeout": 30_000,
+            "keepalives_idle": 30,
+        },
+    )
+
+
 async def _work(queue_url: str, parts: Parts, duties: Duties) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,7 +89,7 @@ async def _work(queue_url: str, parts: Parts, duties: Duties) -> None:
     while not stop.is_set():
         started = loop.time()
         try:
-            await _run(queue_app(_connector(queue_url, duties)), parts, duties, stop)
+            await _run(queue_app(queue_connector(queue_url, duties)), parts, duties, stop)
         except Exception as error:
             if duties.until_empty:
                 raise
@@ -137,20 +155,3 @@ async def _recover_now_and_then(database: Database, duties: Duties) -> None:
         except Exception as error:  # noqa: BLE001 - it looks again
             _log.warning("lost jobs are looked for later", cause=type(error).__name__)
         await asyncio.sleep(duties.heartbeat_s)
-
-
-def _connector(queue_url: str, duties: Duties) -> PsycopgConnector:
-    return PsycopgConnector(
-        conninfo=queue_url,
-        min_size=1,
-        # Fetching, heartbeat and looks at what is to be aborted, besides the jobs' ends.
-        max_size=duties.concurrency + 3,
-        timeout=10.0,
-        kwargs={
-            "options": "-c role=service_role -c search_path=jobs,pg_temp",
-            "application_name": "cryoprotect worker",
-            "connect_timeout": 5,
-            "tcp_user_timeout": 30_000,
-            "keepalives_idle": 30,
-        },
-    )

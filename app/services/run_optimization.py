@@ -8,15 +8,21 @@ from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from app.domain.callers import SERVICE
-from app.errors import InvalidError
+from app.errors import CryoProtectError, InvalidError, UnavailableError
 from app.science.optimization import Progress, front
 from app.services.optimize_mixtures import Molecule, Search, Wish
+from app.services.persistence import persistently
 from app.services.predict_batch import OvertakenError
 from database.repositories.optimizations import Begun, OptimizationRepository
 from database.session import Database, WriteSession
 
+PATIENCE_S: Final = 120.0
+"""How long an outcome waits for a database that is gone, before it is searched for again."""
 _TELL_EVERY_S: Final = 1.0
+_log = structlog.get_logger(__name__)
 
 
 class _HandedBackError(Exception):
@@ -36,25 +42,32 @@ def ask_for_optimization(session: WriteSession, search: Search) -> UUID:
 def run_optimization(database: Database, optimization_id: UUID, keep_going: Callable[[], bool]) -> bool:
     """Search, and return whether the search has ended; False where `keep_going` said no before.
 
-    It begins anew however far another worker was: the same seed comes to the same.
+    It begins anew however far another worker was, but not while that is at it: the same seed comes to the same.
 
     Raises:
-        OvertakenError: Another worker has begun it, too.
-        UnavailableError: The database does not answer.
+        OvertakenError: Another worker is at it.
+        UnavailableError: The database does not answer, at the beginning or for long at the end.
     """
     with database.transaction(SERVICE) as session:
-        begun = OptimizationRepository(session).start(optimization_id)
-    if begun is None:
-        return True
+        repository = OptimizationRepository(session)
+        begun = repository.start(optimization_id)
+        if begun is None:
+            if repository.is_open(optimization_id):
+                raise OvertakenError
+            return True
     telling = _Telling(database, optimization_id, begun.fence, keep_going)
     try:
         telling.end(_outcome(begun, telling.generation))
-    except _HandedBackError:
-        return False
     except OvertakenError:
         with database.transaction(SERVICE) as session:
             if OptimizationRepository(session).is_open(optimization_id):
                 raise
+    except _HandedBackError:
+        telling.hand_back()
+        return False
+    except BaseException:
+        telling.hand_back()
+        raise
     return True
 
 
@@ -75,15 +88,29 @@ class _Telling:
             raise _HandedBackError
         if time.monotonic() < self._next_s:
             return
-        with self._database.transaction(SERVICE) as session:
-            self._advance(OptimizationRepository(session))
+        try:
+            with self._database.transaction(SERVICE) as session:
+                self._advance(OptimizationRepository(session))
+        except UnavailableError as error:
+            # What was searched is not lost with it: it is told again, and a lease that lapsed meanwhile shows then.
+            _log.info("optimization_not_told", optimization_id=str(self._id), reason=error.detail)
         self._next_s = time.monotonic() + _TELL_EVERY_S
 
     def end(self, outcome: Mapping[str, Mapping[str, Any]]) -> None:
-        with self._database.transaction(SERVICE) as session:
+        def work(session: WriteSession) -> None:
             repository = OptimizationRepository(session)
             self._advance(repository)
             repository.end(self._id, self._fence, **outcome)
+
+        persistently(self._database, work, PATIENCE_S)
+
+    def hand_back(self) -> None:
+        # Should this fail, the next worker waits until this one has been silent for long enough.
+        try:
+            with self._database.transaction(SERVICE) as session:
+                OptimizationRepository(session).hand_back(self._id, self._fence)
+        except CryoProtectError as error:
+            _log.info("optimization_not_handed_back", optimization_id=str(self._id), reason=error.detail)
 
     def _advance(self, repository: OptimizationRepository) -> None:
         if not repository.advance(self._id, self._fence, **asdict(self._last)):

@@ -56,8 +56,28 @@ FORGET_WORKERS_SQL: Final = """
 DELETE FROM jobs.procrastinate_workers
 WHERE last_heartbeat < clock_timestamp() - %(silent_s)s * interval '1 second'
 """
+# The queue's own functions ask only for the job. A worker that was thought dead may find it another's.
 COUNT_ATTEMPTS_SQL: Final = """
-UPDATE jobs.procrastinate_jobs SET attempts = %(attempts)s WHERE id = %(job_id)s AND status = 'doing'
+UPDATE jobs.procrastinate_jobs SET attempts = %(attempts)s
+WHERE id = %(job_id)s AND status = 'doing' AND coalesce(worker_id, %(worker_id)s) = %(worker_id)s
+"""
+RETRY_OWN_JOB_SQL: Final = """
+SELECT jobs.procrastinate_retry_job_v2(j.id, %(retry_at)s::timestamptz, %(new_priority)s::integer, NULL, NULL)
+FROM (
+    SELECT id FROM jobs.procrastinate_jobs
+    WHERE id = %(job_id)s AND status = 'doing' AND coalesce(worker_id, %(worker_id)s) = %(worker_id)s
+    FOR UPDATE
+) AS j
+"""
+# What has been put back and waits is nobody's, and done is done.
+FINISH_OWN_JOB_SQL: Final = """
+SELECT jobs.procrastinate_finish_job_v1(j.id, %(end_status)s::jobs.procrastinate_job_status, false)
+FROM (
+    SELECT id FROM jobs.procrastinate_jobs
+    WHERE id = %(job_id)s
+        AND (status = 'todo' OR status = 'doing' AND coalesce(worker_id, %(worker_id)s) = %(worker_id)s)
+    FOR UPDATE
+) AS j
 """
 PRUNE_JOBS_SQL: Final = """
 DELETE FROM jobs.procrastinate_jobs AS j
@@ -106,9 +126,9 @@ class JobRepository:
         self._session.rows(FORGET_WORKERS_SQL, {"silent_s": silent_s})
         return recovered
 
-    def count_attempts(self, job_id: int, attempts: int) -> None:
-        """Say how often a job that is being run was tried before."""
-        self._session.rows(COUNT_ATTEMPTS_SQL, {"job_id": job_id, "attempts": attempts})
+    def count_attempts(self, job_id: int, worker_id: int, attempts: int) -> None:
+        """Say how often a job that this worker runs still was tried before."""
+        self._session.rows(COUNT_ATTEMPTS_SQL, {"job_id": job_id, "worker_id": worker_id, "attempts": attempts})
 
     def prune(self) -> int:
         """Remove jobs that ended a week ago, failed ones after 90 days, and return how many."""

@@ -58,13 +58,18 @@ OPTIMIZATIONS: Final = Listing(
 )
 
 ENQUEUE_OPTIMIZATION_SQL: Final = "SELECT private.enqueue_optimization(%(request)s::jsonb, %(molecules)s::jsonb)"
-# Whoever begins raises the fence: a worker that was thought dead keeps nothing any more.
+# A worker writes once a second how far it is: who has been silent for longer than this is gone, and only then another
+# begins. Whoever begins raises the fence: one that was only slow keeps nothing any more.
 START_OPTIMIZATION_SQL: Final = """
 UPDATE private.optimizations
 SET state = 'running', fence = fence + 1, done_fraction = 0, generation_count = 0, best_objective = NULL,
     started_at = coalesce(started_at, clock_timestamp())
-WHERE id = %(id)s AND state IN ('queued', 'running')
+WHERE id = %(id)s
+    AND (state = 'queued' OR state = 'running' AND updated_at < clock_timestamp() - interval '10 s')
 RETURNING fence, request::text, molecules::text
+"""
+HAND_BACK_OPTIMIZATION_SQL: Final = """
+UPDATE private.optimizations SET state = 'queued' WHERE id = %(id)s AND fence = %(fence)s AND state = 'running'
 """
 ADVANCE_OPTIMIZATION_SQL: Final = """
 UPDATE private.optimizations
@@ -81,7 +86,12 @@ WHERE id = %(id)s AND fence = %(fence)s AND state = 'running'
 IS_OPEN_OPTIMIZATION_SQL: Final = """
 SELECT id FROM private.optimizations WHERE id = %(id)s AND state IN ('queued', 'running')
 """
-REMOVE_OPTIMIZATION_SQL: Final = "DELETE FROM private.optimizations WHERE id = %(id)s RETURNING id"
+VERSION_OPTIMIZATION_SQL: Final = "SELECT version FROM private.optimizations WHERE id = %(id)s"
+REMOVE_OPTIMIZATION_SQL: Final = """
+DELETE FROM private.optimizations
+WHERE id = %(id)s AND (%(version)s::integer IS NULL OR version = %(version)s)
+RETURNING id
+"""
 PRUNE_OPTIMIZATIONS_SQL: Final = """
 DELETE FROM private.optimizations
 WHERE finished_at < clock_timestamp() - interval '90 days'
@@ -120,17 +130,20 @@ class OptimizationRepository(WriteRepository):
         asked = {"request": orjson.dumps(request).decode(), "molecules": orjson.dumps(molecules).decode()}
         return UUID(str(self._session.rows(ENQUEUE_OPTIMIZATION_SQL, asked)[0][0]))
 
-    def remove(self, optimization_id: UUID) -> None:
+    def remove(self, optimization_id: UUID, version: int | None = None) -> None:
         """Remove a search with what it found; one that waits is never begun, one under way breaks off.
 
         Raises:
             NotFoundError: No such search is the caller's.
+            StaleError: It has another version than the one that is said.
         """
-        if not self._session.rows(REMOVE_OPTIMIZATION_SQL, {"id": optimization_id}):
-            raise self.missing(optimization_id)
+        if not self._session.rows(REMOVE_OPTIMIZATION_SQL, {"id": optimization_id, "version": version}):
+            current = self._session.rows(VERSION_OPTIMIZATION_SQL, {"id": optimization_id})
+            # Whoever sees a search may remove it.
+            raise self._no_row_changed(optimization_id, version, current, lockable=current)
 
     def start(self, optimization_id: UUID) -> Begun | None:
-        """Begin a search, however far another worker was; None where it has ended. For the service role."""
+        """Begin a search; None where it has ended, or a worker is at it. For the service role."""
         rows = self._session.rows(START_OPTIMIZATION_SQL, {"id": optimization_id})
         if not rows:
             return None
@@ -149,6 +162,10 @@ class OptimizationRepository(WriteRepository):
             "best_objective": best_objective,
         }
         return bool(self._session.rows(ADVANCE_OPTIMIZATION_SQL, kept))
+
+    def hand_back(self, optimization_id: UUID, fence: int) -> None:
+        """Let the next worker begin a search at once where it is this worker's still. For the service role."""
+        self._session.rows(HAND_BACK_OPTIMIZATION_SQL, {"id": optimization_id, "fence": fence})
 
     def end(
         self,

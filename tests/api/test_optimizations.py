@@ -165,6 +165,30 @@ def test_a_search_that_is_deleted_while_it_waits_is_never_begun(alice: Api, run_
     problem(alice.delete(where), 404)
 
 
+def test_a_version_that_is_said_has_to_be_the_search_s(
+    alice: Api, bob: Api, anon: Api, admin: psycopg.Connection, jobs: Jobs
+):
+    accepted = alice.post(PATH, SHORT, headers=LATER)
+    where = f"{LISTED}/{accepted.get_json()['id']}"
+    first = accepted.headers["ETag"]
+    assert alice.get(where).headers["ETag"] == first
+    admin.execute("UPDATE private.optimizations SET done_fraction = 0.5")
+
+    problem(alice.delete(where, headers={"If-Match": first}), 412)
+    problem(alice.delete(where, headers={"If-Match": "no tag"}), 412)
+    problem(bob.delete(where, headers={"If-Match": first}), 404)
+    assert jobs() == [("todo", 0)]
+    assert alice.delete(where, headers={"If-Match": alice.get(where).headers["ETag"]}).status_code == 204
+    assert alice.delete(asked(alice), headers={"If-Match": "*"}).status_code == 204
+    described = anon.get("//openapi.json").get_json()["paths"]
+    deletion = described["/api/v1/mixtures/optimizations/{optimization_id}"]["delete"]
+    (stated,) = [item for item in deletion["parameters"] if item["name"] == "If-Match"]
+    assert not stated["required"]
+    assert "412" in deletion["responses"]
+    assert "428" not in deletion["responses"]
+    assert "ETag" in described["/api/v1/mixtures/optimize"]["post"]["responses"]["202"]["headers"]
+
+
 def test_nobody_else_sees_lists_or_deletes_a_search(alice: Api, bob: Api, anon: Api, service: Api, jobs: Jobs):
     where, his = asked(alice), asked(bob)
 

@@ -97,6 +97,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "description": None,
     "display_name": None,
     "endpoint": None,
+    "end_status": "succeeded",
     "done_fraction": 0.5,
     "error": "why",
     "every_s": 900.0,
@@ -130,6 +131,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "molecule_id": KEY,
     "molecules": "[]",
     "name": "name",
+    "new_priority": -1,
     "notes": None,
     "outcome": "pass",
     "owners": [KEY],
@@ -155,6 +157,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "request_id": "a-request",
     "resource": "molecules",
     "result": "{}",
+    "retry_at": MOMENT,
     "retry_s": 300.0,
     "revoked_by": None,
     "role": "viewer",
@@ -192,6 +195,7 @@ PARAMETERS: Final[dict[str, object]] = {
     "version": 1,
     "window_days": 30,
     "within_s": 30.0,
+    "worker_id": 1,
     "worked_s": 1.0,
 }
 OWN_PARAMETERS: Final[dict[str, dict[str, object]]] = {
@@ -239,6 +243,7 @@ SENDERS: Final[dict[str, tuple[Caller, ...]]] = {
     "database.repositories.optimizations": (SERVICE,),
     "database.repositories.optimizations.ENQUEUE_OPTIMIZATION_SQL": (USER, SERVICE),
     "database.repositories.optimizations.REMOVE_OPTIMIZATION_SQL": (USER, SERVICE),
+    "database.repositories.optimizations.VERSION_OPTIMIZATION_SQL": (USER, SERVICE),
     # What a user sends of it, tests/api sends as one.
     "database.repositories.prediction_batches": (SERVICE,),
     "database.repositories.provenance": (SERVICE,),

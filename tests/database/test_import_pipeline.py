@@ -11,16 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from app.domain.callers import SERVICE
 from app.domain.molecules import NewMolecule
@@ -35,6 +33,7 @@ from database.repositories.molecules import MoleculeRepository
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
 from database.session import Database
 from database.urls import DatabaseUrls
+from tests.database.outages import END_SERVICE_SQL, away
 from tests.plugins.database import SECRET, open_database
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -55,9 +54,6 @@ JOIN import_runs AS r ON r.id = m.import_run_id AND r.data_source_id = s.id
 ORDER BY m.inchikey
 """
 ERRORS_SQL: Final = "SELECT record_index, source_record, reason FROM import_errors ORDER BY record_index, reason"
-END_SERVICE_SQL: Final = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cryoprotect_service' AND datname = %(name)s
-"""
 COUNTS_SQL: Final = "SELECT state, added_count, existing_count, refused_count FROM import_runs"
 
 
@@ -134,19 +130,6 @@ def expected(scene: Scene) -> tuple[list[Any], list[Any], list[Any]]:
     assert len(state[0]) > 50
     assert len(state[1]) == 3
     return state
-
-
-@contextmanager
-def away(urls: DatabaseUrls, server_url: str) -> Iterator[None]:
-    """Let nobody into the database, as if its server were gone."""
-    name = urlsplit(urls.admin).path[1:]
-    with psycopg.connect(server_url, autocommit=True) as other:
-        other.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
-        try:
-            other.execute(END_SERVICE_SQL, {"name": name})
-            yield
-        finally:
-            other.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))
 
 
 def test_a_file_is_imported_with_its_counts_its_errors_and_its_progress(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -14,23 +15,26 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from procrastinate.jobs import Status
 
 from app.domain.callers import SERVICE, Caller
 from app.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from app.importers.download import is_public
 from app.jobs import tasks
 from app.jobs.retries import MAX_ATTEMPTS
-from app.jobs.worker import recover
+from app.jobs.tasks import queue_app
+from app.jobs.worker import Duties, queue_connector, recover
 from app.services.predict_batch import OvertakenError, ask_for_batch, predict_batch
 from app.services.predict_properties import Question
 from database.repositories.import_requests import ImportRequestRepository
 from database.repositories.imports import ImportRepository
-from database.repositories.jobs import JobRepository
+from database.repositories.jobs import QUEUES, JobRepository
 from database.repositories.mixtures import MixtureRepository
 from database.repositories.molecules import MoleculeRepository
 from database.repositories.prediction_batches import PredictionBatchReader
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
 from database.session import Database
+from database.urls import DatabaseUrls
 from tests import factories
 from tests.plugins.https import Server, refusing
 from tests.plugins.jobs import wait_until
@@ -537,3 +541,32 @@ def test_jobs_that_ended_long_ago_are_removed_and_failed_ones_kept_longer(
     assert after(6) == ["succeeded", "failed", "todo"]
     assert after(8) == ["failed", "todo"]
     assert after(91) == ["todo"]
+
+
+def test_a_worker_whose_job_is_another_one_s_by_now_neither_ends_it_nor_puts_it_back(
+    database: Database, urls: DatabaseUrls, smiles: Path, admin: psycopg.Connection, jobs: Jobs
+):
+    imported(database, smiles)
+    seen: list[list[tuple[str, int]]] = []
+
+    async def meet() -> None:
+        app = queue_app(queue_connector(urls.service, Duties(QUEUES)))
+        async with app.open_async():
+            manager = app.job_manager
+            job = await manager.fetch_job(list(QUEUES), await manager.register_worker())
+            assert job is not None
+            admin.execute("UPDATE jobs.procrastinate_jobs SET status = 'todo', worker_id = NULL")
+            await manager.retry_job(job, priority=-9)
+            taken = await manager.fetch_job(list(QUEUES), await manager.register_worker())
+            assert taken is not None
+            for worker in (job, taken):
+                await manager.retry_job(worker)
+                seen.append(jobs())
+            admin.execute("UPDATE jobs.procrastinate_jobs SET status = 'doing'")
+            for worker in (job, taken, job):
+                await manager.finish_job(worker, Status.SUCCEEDED, delete_job=False)
+                seen.append(jobs())
+
+    asyncio.run(meet())
+
+    assert seen == [[("doing", 0)], [("todo", 1)], [("doing", 1)], [("succeeded", 2)], [("succeeded", 2)]]

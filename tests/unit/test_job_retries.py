@@ -18,6 +18,12 @@ def job(attempts: int = 0) -> Job:
     )
 
 
+def priority(exception: BaseException, attempts: int) -> int | None:
+    decision = Backoff().get_retry_decision(exception=exception, job=job(attempts))
+    assert decision is not None
+    return decision.priority
+
+
 def wait_s(exception: BaseException, attempts: int = 0) -> float | None:
     decision = Backoff().get_retry_decision(exception=exception, job=job(attempts))
     if decision is None:
@@ -54,3 +60,21 @@ def test_what_somebody_else_has_is_looked_at_again_however_often():
 
 def test_what_broke_off_after_it_came_further_is_gone_on_with_soon():
     assert wait_s(BrokenOffError(), 100) == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("exception", "attempts", "wanted"),
+    [
+        (UnavailableError("away"), 0, -1),
+        (UnavailableError("away"), 4, -5),
+        (HeldElsewhereError(), 0, -1),
+        (HeldElsewhereError(), 4, -5),
+        (BrokenOffError(), 4, -1),
+        (JobAborted(), 0, 0),
+        (JobAborted(), 4, -4),
+    ],
+)
+def test_what_waits_stands_behind_what_does_not_and_behind_what_failed_less_often(
+    exception: BaseException, attempts: int, wanted: int
+):
+    assert priority(exception, attempts) == wanted
