@@ -30,7 +30,7 @@ from database.repositories.provenance import ImportFault
 from database.session import Database, WriteSession
 
 SHOWN_ERRORS: Final = 5
-_NICENESS: Final = 5
+_NICENESS: Final = 10
 _SLOW_S: Final = 5.0
 """A page of a thousand records is slow by nature; what takes longer than this waits for somebody."""
 _LINE_EVERY_S: Final = 10.0
