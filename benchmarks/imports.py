@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -40,6 +40,7 @@ from benchmarks.targets import BYTES_PER_MB, Verdict
 from database import migrate
 from database.embedded import EmbeddedServer
 from database.listing import ListRequest
+from database.repositories.import_requests import ImportRequestRepository
 from database.repositories.imports import ImportRepository
 from database.repositories.molecules import MoleculeReader
 from database.repositories.provenance import ProvenanceRepository, SourceStatement
@@ -59,6 +60,7 @@ MOST_READ_COST: Final = 2.0
 _SAMPLE_EVERY_S: Final = 0.5
 _START_S: Final = 1.5
 _IDLE_READS: Final = 50
+_FINISH_WITHIN_S: Final = 300.0
 
 EMPTY_SQL: Final = """
 TRUNCATE public.molecules, public.molecule_identifiers, public.molecular_properties, public.import_runs,
@@ -87,6 +89,12 @@ FROM (
     SELECT concat_ws(chr(31), r.state, r.added_count, r.existing_count, r.refused_count) FROM public.import_runs AS r
 ) AS x
 """
+# What a worker's silence would do half a minute later, but that it counts as no failed attempt: a job has twenty.
+PUT_BACK_SQL: Final = """
+UPDATE jobs.procrastinate_jobs SET status = 'todo', worker_id = NULL, scheduled_at = NULL
+WHERE status IN ('doing', 'todo')
+"""
+STATE_SQL: Final = "SELECT state FROM public.import_runs"
 LAPSE_SQL: Final = "UPDATE public.import_runs SET lease_until = clock_timestamp() WHERE state = 'running'"
 SIZES_SQL: Final = """
 SELECT sum(pg_relation_size(c.oid)) FILTER (WHERE c.relkind IN ('r', 't')),
@@ -279,7 +287,7 @@ class _Bench:
             return measure_pages(shared, chemistry, texts, self._used_s)
 
     def disturbed(self, header: bytes, sample: list[bytes], plan: ImportPlan) -> list[Disturbed]:
-        """Return what kills of the command and an outage of the database left."""
+        """Return what kills of the command, of a worker, and an outage of the database left."""
         path = _written(header, sample, "disturbed.tsv")
         self._empty()
         self._say("imports: undisturbed")
@@ -288,16 +296,19 @@ class _Bench:
         lasts_s = time.monotonic() - began
         wanted = self._checksum()
         self._empty()
-        for number in range(plan.kills):
-            self._say(f"imports: kill {number + 1} of {plan.kills}")
-            self._kill(path, random.uniform(_START_S, _START_S + lasts_s / 2))  # noqa: S311 - a moment to kill at
-        self._command(path)
-        killed = self._checksum() == wanted
-        self._empty()
+        killed = [
+            self._kills(
+                plan.kills, wanted, lambda: None, lambda: self._kill(path, lasts_s / 2), lambda: self._end(path)
+            ),
+            self._kills(
+                plan.kills, wanted, lambda: self._ask(path), lambda: self._kill_worker(lasts_s / 2), self._end_by_worker
+            ),
+        ]
         self._say(f"imports: the database is stopped for {plan.outage_s:g} s")
         self._with_outage(path, plan.outage_s)
         return [
-            Disturbed("the command killed with SIGKILL", plan.kills, len(sample), killed),
+            Disturbed("the command killed with SIGKILL", plan.kills, len(sample), killed[0]),
+            Disturbed("the worker killed with SIGKILL", plan.kills, len(sample), killed[1]),
             Disturbed(f"the database stopped for {plan.outage_s:g} s", 1, len(sample), self._checksum() == wanted),
         ]
 
@@ -312,7 +323,7 @@ class _Bench:
         found = LongImport(records)
         samples: list[tuple[float, dict[str, float]]] = []
         began = time.monotonic()
-        with self._started(path) as process:
+        with self._importing(path) as process:
             reads_ms: list[float] = []
             while process.poll() is None:
                 samples.append((time.monotonic() - began, self._memory_mb(process)))
@@ -385,7 +396,7 @@ class _Bench:
             return admin.execute(CHECKSUM_SQL).fetchone()
 
     @contextmanager
-    def _started(self, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_")}
         environment |= {
             "DATABASE_URL": self._urls.admin,
@@ -395,10 +406,10 @@ class _Bench:
         }
         with (FOLDER / "said").open("wb") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli.main", "import", "file", str(path), "--json"],
+                [sys.executable, "-m", "app.cli.main", *arguments],
                 cwd=ROOT,
                 env=environment,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if "--json" in arguments else said,
                 stderr=said,
             )
         try:
@@ -409,13 +420,76 @@ class _Bench:
             if process.stdout:
                 process.stdout.close()
 
+    def _importing(self, path: Path) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        return self._started("import", "file", str(path), "--json")
+
+    def _working(self) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        return self._started("worker", "--queue", "imports")
+
+    def _ask(self, path: Path) -> None:
+        with self._database.transaction(SERVICE) as session:
+            source_id = ProvenanceRepository(session).ensure_source(SourceStatement(path.name))
+            ImportRequestRepository(session).add(source_id, {"source": "file", "path": str(path), "columns": {}})
+
+    def _kill_worker(self, most_s: float) -> None:
+        with self._working() as process:
+            time.sleep(random.uniform(_START_S, _START_S + most_s))  # noqa: S311 - a moment to kill at
+            process.kill()
+        with psycopg.connect(self._urls.admin, autocommit=True) as admin:
+            admin.execute(LAPSE_SQL)
+            admin.execute(PUT_BACK_SQL)
+
+    def _end_by_worker(self) -> None:
+        """Let a worker bring the import to its end.
+
+        Raises:
+            LoadError: It does not.
+        """
+        deadline_s = time.monotonic() + _FINISH_WITHIN_S
+        with self._working():
+            while not self._is_finished():
+                if time.monotonic() > deadline_s:
+                    msg = f"the worker does not end the import: {(FOLDER / 'said').read_text()[-500:]}"
+                    raise LoadError(msg)
+                time.sleep(_SAMPLE_EVERY_S)
+
     def _command(self, path: Path) -> dict[str, dict[str, int]]:
-        with self._started(path) as process:
+        with self._importing(path) as process:
             return _report_of(process)
 
-    def _kill(self, path: Path, after_s: float) -> None:
-        with self._started(path) as process:
-            time.sleep(after_s)
+    def _kills(
+        self,
+        count: int,
+        wanted: object,
+        begin: Callable[[], None],
+        kill: Callable[[], None],
+        end: Callable[[], None],
+    ) -> bool:
+        """Return whether kills leave what an undisturbed import does; one that has come to its end is begun anew."""
+        is_same = True
+        begin()
+        for number in range(count):
+            self._say(f"imports: kill {number + 1} of {count}")
+            if self._is_finished():
+                is_same &= self._checksum() == wanted
+                self._empty()
+                begin()
+            kill()
+        end()
+        is_same &= self._checksum() == wanted
+        self._empty()
+        return is_same
+
+    def _end(self, path: Path) -> None:
+        self._command(path)
+
+    def _is_finished(self) -> bool:
+        with psycopg.connect(self._urls.admin) as admin:
+            return admin.execute(STATE_SQL).fetchall() == [("finished",)]
+
+    def _kill(self, path: Path, most_s: float) -> None:
+        with self._importing(path) as process:
+            time.sleep(random.uniform(_START_S, _START_S + most_s))  # noqa: S311 - a moment to kill at
             process.kill()
         with psycopg.connect(self._urls.admin, autocommit=True) as admin:
             # What ten seconds of patience would do.
