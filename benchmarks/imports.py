@@ -298,7 +298,7 @@ class _Bench:
         self._empty()
         killed = [
             self._kills(
-                plan.kills, wanted, lambda: None, lambda: self._kill(path, lasts_s / 2), lambda: self._end(path)
+                plan.kills, wanted, lambda: None, lambda: self._kill(path, lasts_s / 2), lambda: self._command(path)
             ),
             self._kills(
                 plan.kills, wanted, lambda: self._ask(path), lambda: self._kill_worker(lasts_s / 2), self._end_by_worker
@@ -463,7 +463,7 @@ class _Bench:
         wanted: object,
         begin: Callable[[], None],
         kill: Callable[[], None],
-        end: Callable[[], None],
+        end: Callable[[], object],
     ) -> bool:
         """Return whether kills leave what an undisturbed import does; one that has come to its end is begun anew."""
         is_same = True
@@ -479,9 +479,6 @@ class _Bench:
         is_same &= self._checksum() == wanted
         self._empty()
         return is_same
-
-    def _end(self, path: Path) -> None:
-        self._command(path)
 
     def _is_finished(self) -> bool:
         with psycopg.connect(self._urls.admin) as admin:
