@@ -83,14 +83,9 @@ class ReadSession:
         self._pool = pool
         self._nearby = nearby
         self._anyway = anyway
-        self._caller = caller
+        self.caller = caller
         self._timing = timing
         self._wait_s = wait_s
-
-    @property
-    def caller(self) -> Caller:
-        """Whose eyes these are."""
-        return self._caller
 
     def rows(self, statement: str, parameters: Parameters) -> list[Row]:
         """Return the statement's rows."""
@@ -103,7 +98,7 @@ class ReadSession:
             if answers is not None:
                 return answers
             return self._pool.run(
-                lambda connection: _send(self._pool, connection, self._caller, statements),
+                lambda connection: _send(self._pool, connection, self.caller, statements),
                 self._timing,
                 self._wait_s,
                 anyway=self._anyway,
@@ -117,7 +112,7 @@ class ReadSession:
     def _read_nearby(self, statements: Statements) -> list[list[Row]] | None:
         if self._nearby is None:
             return None
-        answers = self._nearby.replica.read(self._caller, statements, self._nearby.position, self._timing)
+        answers = self._nearby.replica.read(self.caller, statements, self._nearby.position, self._timing)
         if answers is None:
             # What follows in this session is not to go back in time.
             self._nearby = None

@@ -7,7 +7,7 @@ the second's, and the queue takes nothing about it from the first any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,20 +82,18 @@ def run_import(context: JobContext, run_id: str) -> None:
 
 def predict_mixtures(context: JobContext, batch_id: str) -> None:
     """Predict the mixtures of a batch with the rights of whoever asked for it."""
-    with _attempt(context) as attempt:
-        try:
-            ended = predict_batch(_parts(context).database, UUID(batch_id), attempt.goes_on)
-        except OvertakenError as error:
-            raise HeldElsewhereError from error
-        if not ended:
-            raise JobAborted
+    _carry_out(context, predict_batch, batch_id)
 
 
 def optimize_mixtures(context: JobContext, optimization_id: str) -> None:
     """Search for mixtures until the search has ended."""
+    _carry_out(context, run_optimization, optimization_id)
+
+
+def _carry_out(context: JobContext, work: Callable[[Database, UUID, Callable[[], bool]], bool], record_id: str) -> None:
     with _attempt(context) as attempt:
         try:
-            ended = run_optimization(_parts(context).database, UUID(optimization_id), attempt.goes_on)
+            ended = work(_parts(context).database, UUID(record_id), attempt.goes_on)
         except OvertakenError as error:
             raise HeldElsewhereError from error
         if not ended:
